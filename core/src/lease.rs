@@ -1,0 +1,201 @@
+//! A request under way: who it went to, since when, and the duty to say how it ended.
+//!
+//! The lease counts in the endpoint's in-flight number from pick to end, and ends exactly once:
+//! by [`Lease::finish`], by [`Lease::cancel`], or by being dropped (a cancellation whose time is
+//! not known), whatever path a cancelled future or a panic takes.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    endpoint::EndpointId,
+    log::Record,
+    node::Node,
+    outcome::{Failure, Outcome, Verdict},
+    policy::{Choice, Feedback, Mode},
+    sync::Ordering,
+    time::Time,
+};
+
+/// One attempt of one request at one endpoint.
+#[derive(Debug)]
+#[must_use = "dropping a lease cancels it"]
+pub struct Lease {
+    node: Arc<Node>,
+    started: Time,
+    /// Predicted service cost in microseconds, taken back when the lease ends.
+    charge: u32,
+    /// Predicted wait before that service, in microseconds.
+    wait: u32,
+    mode: Mode,
+    repeat: bool,
+    ended: bool,
+    /// Time to first byte, once known.
+    first_byte: Option<Duration>,
+    record: Option<Box<Record>>,
+}
+
+impl Lease {
+    #[inline]
+    pub(crate) fn new(
+        node: Arc<Node>,
+        now: Time,
+        choice: Choice,
+        repeat: bool,
+        record: Option<Box<Record>>,
+    ) -> Self {
+        let charge = micros(choice.cost);
+        node.in_flight.fetch_add(1, Ordering::Relaxed);
+        if charge > 0 {
+            node.work.fetch_add(u64::from(charge), Ordering::Relaxed);
+        }
+        Self {
+            node,
+            started: now,
+            charge,
+            wait: micros(choice.wait),
+            mode: choice.mode,
+            repeat,
+            ended: false,
+            first_byte: None,
+            record,
+        }
+    }
+
+    /// Where the request goes.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The endpoint's id.
+    pub fn id(&self) -> &EndpointId {
+        self.node.id()
+    }
+
+    /// Where to connect to.
+    pub fn address(&self) -> &Arc<str> {
+        self.node.address()
+    }
+
+    /// When the pick was made.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// Whether the policy, exploration or a fallback chose.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether this request has been to this endpoint before: there was no other.
+    pub fn is_repeat(&self) -> bool {
+        self.repeat
+    }
+
+    /// The first byte of the answer is here. Its latency feeds the averages at once; a stream may go
+    /// on for minutes. Only the first call counts.
+    pub fn first_byte(&mut self, now: Time) {
+        if self.first_byte.is_none() {
+            let latency = now.since(self.started);
+            self.first_byte = Some(latency);
+            self.node.latency.record(now, latency, self.node.shared.tau);
+        }
+    }
+
+    /// The request ended.
+    pub fn finish(mut self, now: Time, outcome: Outcome) {
+        self.end(Some(now), Some(outcome));
+    }
+
+    /// The request was given up at `now`: a dropped future, a timeout of the caller's, a body that was
+    /// not read to its end.
+    pub fn cancel(mut self, now: Time) {
+        self.end(Some(now), None);
+    }
+
+    fn end(&mut self, now: Option<Time>, outcome: Option<Outcome>) {
+        self.ended = true;
+        self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.charge > 0 {
+            self.node.work.fetch_sub(u64::from(self.charge), Ordering::Relaxed);
+        }
+        let elapsed = now.map(|now| now.since(self.started));
+        match (now, &outcome) {
+            (Some(now), Some(outcome)) => self.learn(now, outcome),
+            _ => self.gave_up(now),
+        }
+        if let Some(now) = now {
+            let success = outcome.as_ref().and_then(|outcome| match outcome.verdict {
+                Verdict::Success => Some(true),
+                Verdict::Failure(_) => Some(false),
+                Verdict::Ignore => None,
+            });
+            self.node.shared.policy.observe(&Feedback {
+                node: &self.node,
+                now,
+                latency: now.since(self.started),
+                success,
+                charge: Duration::from_micros(u64::from(self.charge)),
+                expected_wait: Duration::from_micros(u64::from(self.wait)),
+                mode: self.mode,
+            });
+        }
+        if let Some(record) = self.record.take()
+            && let Some(log) = &self.node.shared.log
+        {
+            log.end(record, elapsed, self.first_byte, outcome);
+        }
+    }
+
+    fn learn(&mut self, now: Time, outcome: &Outcome) {
+        let (node, shared) = (&self.node, &self.node.shared);
+        match outcome.verdict {
+            Verdict::Success => {
+                if self.first_byte.is_none() {
+                    node.latency.record(now, now.since(self.started), shared.tau);
+                }
+                node.success.record(now, true);
+                if node.health.succeeded(now) {
+                    shared.returned(node);
+                }
+            }
+            Verdict::Failure(failure) => {
+                const LONGEST_PENALTY: Duration = Duration::from_secs(300);
+                let penalty = outcome.retry_after.unwrap_or(shared.failure_penalty);
+                let cost = penalty.min(LONGEST_PENALTY).max(now.since(self.started));
+                node.latency.record_at_least(now, cost, shared.tau);
+                node.success.record(now, false);
+                if failure == Failure::Connect {
+                    shared.connect_failed(node, now);
+                } else {
+                    shared.failed(node, now);
+                }
+            }
+            Verdict::Ignore => {}
+        }
+        if let Some(load) = &outcome.load {
+            node.load.store(now, load.clone());
+        }
+    }
+
+    fn gave_up(&self, now: Option<Time>) {
+        self.node.cancelled.fetch_add(1, Ordering::Relaxed);
+        if let Some(now) = now
+            && self.first_byte.is_none()
+        {
+            // It would have taken at least this long.
+            self.node.latency.record_at_least(now, now.since(self.started), self.node.shared.tau);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(None, None);
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,68 @@
+//! Least response time: the lowest mean latency x (in flight + 1) / weight.
+//!
+//! All endpoints are compared up to 16, else two distinct ones drawn at random: a full scan of a
+//! large fleet costs more than it gains, and herds. The mean is the moving average of successes (time
+//! to first byte); an endpoint not measured yet counts as the fastest while it is idle, so that it
+//! gets its first request, and as the slowest while that is under way. An endpoint whose requests
+//! fail would look fast by its successes, so its mean is divided by its success rate of the last ten
+//! seconds: with rate s it takes 1/s attempts to get an answer.
+
+use std::sync::Arc;
+
+use super::{Candidates, Choice, Picker, Policy, Refusal, propensity};
+use crate::{node::Node, rng::Rng, time::Time};
+
+const SCAN_UP_TO: usize = 16;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct LeastResponseTime {}
+
+impl Policy for LeastResponseTime {
+    fn name(&self) -> &'static str {
+        "least_response_time"
+    }
+
+    fn picker(&self, _: &[Arc<Node>]) -> Box<dyn Picker> {
+        Box::new(*self)
+    }
+}
+
+impl Picker for LeastResponseTime {
+    fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
+        let score = |index| self.score(candidates, index);
+        let best = if candidates.len() <= SCAN_UP_TO {
+            candidates.least(score, rng)
+        } else {
+            candidates.draw_two(rng).map(|(a, b)| if score(b) < score(a) { b } else { a })
+        };
+        best.map(Choice::from).ok_or(Refusal::NoneEligible)
+    }
+
+    fn propensities(&self, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
+        let score = |index| self.score(candidates, index);
+        if candidates.len() <= SCAN_UP_TO {
+            propensity::least(candidates, score, out);
+        } else {
+            propensity::two_distinct(candidates, score, out);
+        }
+        true
+    }
+
+    fn score(&self, candidates: &Candidates<'_>, index: usize) -> f64 {
+        response_time(candidates.node(index), candidates.now)
+    }
+}
+
+fn response_time(node: &Node, now: Time) -> f64 {
+    let in_flight = f64::from(node.in_flight());
+    let success = node.recent(now).rate().unwrap_or(1.0);
+    let mean = match node.mean_latency() {
+        Some(mean) => f64::from(mean) / success,
+        None if success < 1.0 => f64::INFINITY,
+        None if in_flight == 0.0 => 0.0,
+        None => f64::INFINITY,
+    };
+    mean * (in_flight + 1.0) / f64::from(node.weight())
+}

@@ -1,0 +1,100 @@
+//! What every node of a fleet shares: configuration, counters, the policy that learns, the log.
+//!
+//! Nodes hold it and it holds no node, so nothing keeps itself alive.
+
+use std::{sync::Arc, time::Duration};
+
+use xxhash_rust::xxh64::xxh64;
+
+use crate::{
+    endpoint::EndpointId,
+    log::DecisionLog,
+    node::Node,
+    policy::Policy,
+    signal::health::HealthConfig,
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
+    time::Time,
+};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) health: HealthConfig,
+    /// Time constant of the latency averages.
+    pub(crate) tau: Duration,
+    /// What a failure counts as at least.
+    pub(crate) failure_penalty: Duration,
+    pub(crate) log: Option<Arc<DecisionLog>>,
+    /// Share of picks that choose uniformly at random, for the log's sake.
+    pub(crate) explore: f64,
+    /// Labels whose values make an endpoint's archetype.
+    pub(crate) archetype_labels: Vec<String>,
+    /// Unix time at [`Time::ZERO`].
+    pub(crate) unix_origin: Duration,
+    pub(crate) counters: Counters,
+    /// Endpoints in the fleet that are not draining.
+    pub(crate) fleet_size: AtomicU32,
+    /// Who is ejected for failures, and until when. Touched only when an ejection is due.
+    ejected: Mutex<Vec<(EndpointId, Time)>>,
+}
+
+/// Events counted since the balancer was built.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) ejections: AtomicU64,
+    pub(crate) returns: AtomicU64,
+    pub(crate) fail_open: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(policy: Box<dyn Policy>) -> Self {
+        Self {
+            policy,
+            health: HealthConfig::default(),
+            tau: Duration::from_secs(10),
+            failure_penalty: Duration::from_secs(5),
+            log: None,
+            explore: 0.0,
+            archetype_labels: vec!["archetype".to_owned()],
+            unix_origin: Duration::ZERO,
+            counters: Counters::default(),
+            fleet_size: AtomicU32::new(0),
+            ejected: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn connect_failed(&self, node: &Node, now: Time) {
+        let HealthConfig { base_reconnect, max_reconnect, .. } = self.health;
+        if node.health.eject(now, base_reconnect, max_reconnect, seed(node.id())).is_some() {
+            self.counters.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a failure of `node` and ejects it if its row is long enough and the cap allows.
+    pub(crate) fn failed(&self, node: &Node, now: Time) {
+        if !node.health.failed(&self.health) {
+            return;
+        }
+        let mut ejected = lock(&self.ejected);
+        ejected.retain(|(_, until)| *until > now);
+        let fleet = self.fleet_size.load(Ordering::Relaxed);
+        let cap = (f64::from(fleet) * self.health.max_ejected).floor() as usize;
+        if ejected.len() >= cap.max(1) {
+            return;
+        }
+        let HealthConfig { base_ejection, max_ejection, .. } = self.health;
+        if let Some(until) = node.health.eject(now, base_ejection, max_ejection, seed(node.id())) {
+            ejected.push((node.id().clone(), until));
+            self.counters.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn returned(&self, node: &Node) {
+        lock(&self.ejected).retain(|(id, _)| id != node.id());
+        self.counters.returns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn seed(id: &EndpointId) -> u64 {
+    xxh64(id.as_str().as_bytes(), 0)
+}

@@ -1,0 +1,159 @@
+//! Whether an endpoint may be picked: up, or ejected until a time.
+//!
+//! Two things eject: a connection that could not be made, and a run of failures (Envoy's and
+//! linkerd's consecutive failures, 5). The endpoint stays out for an equal-jitter backoff that doubles
+//! with each ejection in a row, then it is eligible again by the passing of time alone, so nothing is
+//! ever evicted for ever. A success ends the row.
+//!
+//! The jitter comes from a hash of endpoint and attempt, not from a generator, so that the same
+//! history gives the same times (and endpoints that failed together do not return together).
+
+use std::time::Duration;
+
+use xxhash_rust::xxh64::xxh64;
+
+use crate::{
+    sync::{AtomicU32, AtomicU64, Ordering},
+    time::Time,
+};
+
+/// When a failing endpoint is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HealthConfig {
+    /// Failures in a row that eject; 0 never ejects for failures. Default 5.
+    pub consecutive_failures: u32,
+    /// The first backoff after failures. Default 5 s.
+    pub base_ejection: Duration,
+    /// The first backoff after a connection could not be made. Default 100 ms.
+    pub base_reconnect: Duration,
+    /// The longest backoff after failures. Default 300 s.
+    pub max_ejection: Duration,
+    /// The longest backoff after connection failures. Default 10 s: gRPC's 120 s is what its users
+    /// complain of most.
+    pub max_reconnect: Duration,
+    /// At most this share of the fleet is ejected for failures at once (one endpoint always can be);
+    /// endpoints that cannot be connected to do not count against it. Default 0.5.
+    pub max_ejected: f64,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base_ejection: Duration::from_secs(5),
+            base_reconnect: Duration::from_millis(100),
+            max_ejection: Duration::from_secs(300),
+            max_reconnect: Duration::from_secs(10),
+            max_ejected: 0.5,
+        }
+    }
+}
+
+/// The health of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Health {
+    /// 0 while up, else nanoseconds.
+    ejected_until: AtomicU64,
+    failures_in_a_row: AtomicU32,
+    ejections_in_a_row: AtomicU32,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            ejected_until: AtomicU64::new(0),
+            failures_in_a_row: AtomicU32::new(0),
+            ejections_in_a_row: AtomicU32::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_up(&self, now: Time) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) <= now.as_nanos()
+    }
+
+    /// A request succeeded. While ejected that counts for nothing: it was sent before. True if it
+    /// ended a row of ejections.
+    #[inline]
+    pub(crate) fn succeeded(&self, now: Time) -> bool {
+        // Loads first: the common case writes nothing.
+        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.failures_in_a_row.store(0, Ordering::Relaxed);
+        }
+        self.ejections_in_a_row.load(Ordering::Relaxed) != 0 && self.is_up(now) && self.restore()
+    }
+
+    /// The endpoint is known to be reachable again. True if it was in a row of ejections.
+    pub(crate) fn restore(&self) -> bool {
+        self.ejected_until.store(0, Ordering::Relaxed);
+        self.ejections_in_a_row.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Counts a failure; true if the row is now long enough to eject.
+    pub(crate) fn failed(&self, config: &HealthConfig) -> bool {
+        let row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        config.consecutive_failures > 0 && row >= config.consecutive_failures
+    }
+
+    /// Ejects for the next backoff of the row, unless it is ejected already: requests that were in
+    /// flight when it was do not prolong it. The time it is out until, if this call did it.
+    pub(crate) fn eject(
+        &self,
+        now: Time,
+        base: Duration,
+        max: Duration,
+        seed: u64,
+    ) -> Option<Time> {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        if until > now.as_nanos() {
+            return None;
+        }
+        let row = self.ejections_in_a_row.load(Ordering::Relaxed);
+        let next = now + equal_jitter(base, max, row, seed);
+        self.ejected_until
+            .compare_exchange(until, next.as_nanos(), Ordering::Relaxed, Ordering::Relaxed)
+            .ok()?;
+        self.ejections_in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.failures_in_a_row.store(0, Ordering::Relaxed);
+        Some(next)
+    }
+}
+
+/// Between half of `min(max, base x 2^row)` and all of it.
+pub(crate) fn equal_jitter(base: Duration, max: Duration, row: u32, seed: u64) -> Duration {
+    let full = base.saturating_mul(1 << row.min(20)).min(max);
+    let unit = (xxh64(&seed.to_le_bytes(), u64::from(row)) >> 11) as f64 / (1_u64 << 53) as f64;
+    full.mul_f64(0.5 + 0.5 * unit)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_is_capped_and_ends_by_time_alone() {
+        let (base, max) = (Duration::from_secs(1), Duration::from_secs(10));
+        let health = Health::new();
+        let mut now = Time::ZERO + Duration::from_secs(1);
+        for row in 0..12 {
+            assert!(health.eject(now, base, max, 7).is_some());
+            assert_eq!(health.eject(now, base, max, 7), None, "already ejected");
+            let full = Duration::from_secs(1 << row.min(4)).min(max);
+            assert!(!health.is_up(now + full.mul_f64(0.49)));
+            assert!(health.is_up(now + full));
+            now += full;
+        }
+    }
+
+    #[test]
+    fn a_success_ends_the_row() {
+        let config = HealthConfig::default();
+        let health = Health::new();
+        for _ in 0..4 {
+            assert!(!health.failed(&config));
+        }
+        health.succeeded(Time::ZERO);
+        assert!(!health.failed(&config));
+    }
+}

@@ -1,0 +1,12 @@
+//! What is measured of an endpoint, without locks.
+//!
+//! Writers are the lease and the data plane; readers are policies and statistics. A read never
+//! changes a signal, so how often one looks cannot change what one sees.
+
+pub(crate) mod health;
+pub(crate) mod latency;
+pub(crate) mod load_report;
+pub(crate) mod residual;
+pub(crate) mod success;
+
+pub use load_report::LoadReport;

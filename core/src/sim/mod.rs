@@ -1,0 +1,1 @@
+//! Server models in virtual time.
