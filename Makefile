@@ -40,7 +40,7 @@ features: ## Each feature of each crate alone
 msrv: ## The minimum Rust version holds
 	.ci/msrv
 
-bench: $(STAMPS)/extension ## The benchmarks that docs/benchmarks.md quotes; takes a while
+bench: $(STAMPS)/extension ## The benchmarks that tests/bench/README.md quotes; takes a while
 	tests/bench/run
 
 lock: $(STAMPS)/venv ## Pins requirements/dev.in anew
