@@ -97,7 +97,7 @@ impl Fleet {
     pub fn remove(&self, id: &EndpointId) -> Result<(), ConfigError> {
         let mut members = lock(&self.inner.members);
         let place = position(&members, id)?;
-        members.list.remove(place);
+        members.list.remove(place).node.set_member(false);
         self.publish(&mut members);
         Ok(())
     }
@@ -111,6 +111,7 @@ impl Fleet {
         let mut members = lock(&self.inner.members);
         let place = position(&members, id)?;
         members.list[place].draining = true;
+        members.list[place].node.set_member(false);
         self.publish(&mut members);
         Ok(())
     }
@@ -139,6 +140,7 @@ impl Fleet {
                 Member { node, draining: false }
             })
             .collect();
+        known.values().for_each(|gone| gone.set_member(false));
         self.publish(&mut members);
         Ok(())
     }
@@ -174,15 +176,17 @@ impl Fleet {
 
     /// The known node with its new description; a new one if there is none or it moved.
     fn node_for(&self, known: Option<Arc<Node>>, endpoint: Endpoint) -> Arc<Node> {
-        match known.filter(|node| node.address() == endpoint.address()) {
-            Some(node) => {
+        if let Some(node) = known {
+            let stays = node.address() == endpoint.address();
+            node.set_member(stays);
+            if stays {
                 if *node.endpoint() != endpoint {
                     node.describe(endpoint);
                 }
-                node
+                return node;
             }
-            None => Arc::new(Node::new(endpoint, Arc::clone(&self.inner.shared))),
         }
+        Arc::new(Node::new(endpoint, Arc::clone(&self.inner.shared)))
     }
 
     fn publish(&self, members: &mut Members) {

@@ -28,6 +28,8 @@ pub struct Lease {
     wait: u32,
     mode: Mode,
     repeat: bool,
+    /// Sent although the endpoint was ejected, all others being so too.
+    while_out: bool,
     ended: bool,
     /// Time to first byte, once known.
     first_byte: Option<Duration>,
@@ -43,6 +45,7 @@ impl Lease {
         repeat: bool,
         record: Option<Box<Record>>,
     ) -> Self {
+        let while_out = !node.is_up(now);
         let charge = micros(choice.cost);
         node.in_flight.fetch_add(1, Ordering::Relaxed);
         if charge > 0 {
@@ -55,6 +58,7 @@ impl Lease {
             wait: micros(choice.wait),
             mode: choice.mode,
             repeat,
+            while_out,
             ended: false,
             first_byte: None,
             record,
@@ -154,8 +158,8 @@ impl Lease {
                     node.latency.record(now, now.since(self.started), shared.tau);
                 }
                 node.success.record(now, true);
-                if node.health.succeeded(now) {
-                    shared.returned(node);
+                if node.health.succeeded(now, self.while_out) {
+                    shared.returned();
                 }
             }
             Verdict::Failure(failure) => {

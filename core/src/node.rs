@@ -38,6 +38,8 @@ pub struct Node {
     pub(crate) success: Success,
     pub(crate) cancelled: AtomicU64,
     pub(crate) load: LoadSlot,
+    /// 1 while it takes new requests: in the fleet and not draining.
+    member: AtomicU32,
     id: EndpointId,
     address: Arc<str>,
     endpoint: Cell<Endpoint>,
@@ -59,6 +61,7 @@ impl Node {
             success: Success::new(),
             cancelled: AtomicU64::new(0),
             load: LoadSlot::new(),
+            member: AtomicU32::new(1),
             id: endpoint.id().clone(),
             address: Arc::clone(endpoint.address()),
             endpoint: Cell::new(Arc::new(endpoint)),
@@ -85,6 +88,14 @@ impl Node {
     pub(crate) fn describe(&self, endpoint: Endpoint) {
         self.weight.store((endpoint.weight().get() as f32).to_bits(), Ordering::Relaxed);
         self.endpoint.store(Arc::new(endpoint));
+    }
+
+    pub(crate) fn is_member(&self) -> bool {
+        self.member.load(Ordering::Relaxed) == 1
+    }
+
+    pub(crate) fn set_member(&self, member: bool) {
+        self.member.store(u32::from(member), Ordering::Relaxed);
     }
 
     /// Its share of the load relative to the other endpoints.
@@ -171,10 +182,11 @@ impl Node {
         self.shared.connect_failed(self, now);
     }
 
-    /// The data plane reached it: it may be picked again, at once.
+    /// The data plane reached it: if it was left alone for being unreachable, it may be picked again at
+    /// once. One that is ejected because its requests fail stays out.
     pub fn connected(&self) {
-        if self.health.restore() {
-            self.shared.returned(self);
+        if self.health.connected() {
+            self.shared.returned();
         }
     }
 

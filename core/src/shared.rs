@@ -1,8 +1,11 @@
 //! What every node of a fleet shares: configuration, counters, the policy that learns, the log.
 //!
-//! Nodes hold it and it holds no node, so nothing keeps itself alive.
+//! Nodes hold it and it holds none of them fast, so nothing keeps itself alive.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use xxhash_rust::xxh64::xxh64;
 
@@ -11,7 +14,7 @@ use crate::{
     log::DecisionLog,
     node::Node,
     policy::Policy,
-    signal::health::HealthConfig,
+    signal::health::{Cause, HealthConfig},
     sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
     time::Time,
 };
@@ -34,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Endpoints in the fleet that are not draining.
     pub(crate) fleet_size: AtomicU32,
-    /// Who is ejected for failures, and until when. Touched only when an ejection is due.
-    ejected: Mutex<Vec<(EndpointId, Time)>>,
+    /// Who was ejected for failures, and until when. Touched only when an ejection is due.
+    ejected: Mutex<Vec<(Weak<Node>, Time)>>,
 }
 
 /// Events counted since the balancer was built.
@@ -64,33 +67,34 @@ impl Shared {
     }
 
     pub(crate) fn connect_failed(&self, node: &Node, now: Time) {
-        let HealthConfig { base_reconnect, max_reconnect, .. } = self.health;
-        if node.health.eject(now, base_reconnect, max_reconnect, seed(node.id())).is_some() {
+        if node.health.eject(Cause::Unreachable, now, &self.health, seed(node.id())).is_some() {
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Counts a failure of `node` and ejects it if its row is long enough and the cap allows.
-    pub(crate) fn failed(&self, node: &Node, now: Time) {
-        if !node.health.failed(&self.health) {
+    /// Counts a failure of `node` and ejects it if its row is long enough and the cap allows. One that
+    /// has left the fleet is past ejecting, and takes no other's place under the cap.
+    pub(crate) fn failed(&self, node: &Arc<Node>, now: Time) {
+        if !node.health.failed(&self.health) || !node.is_member() {
             return;
         }
         let mut ejected = lock(&self.ejected);
-        ejected.retain(|(_, until)| *until > now);
+        ejected.retain(|(node, until)| {
+            let node = node.upgrade();
+            node.is_some_and(|node| node.is_member() && node.health.is_out_until(*until, now))
+        });
         let fleet = self.fleet_size.load(Ordering::Relaxed);
         let cap = (f64::from(fleet) * self.health.max_ejected).floor() as usize;
         if ejected.len() >= cap.max(1) {
             return;
         }
-        let HealthConfig { base_ejection, max_ejection, .. } = self.health;
-        if let Some(until) = node.health.eject(now, base_ejection, max_ejection, seed(node.id())) {
-            ejected.push((node.id().clone(), until));
+        if let Some(until) = node.health.eject(Cause::Failing, now, &self.health, seed(node.id())) {
+            ejected.push((Arc::downgrade(node), until));
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn returned(&self, node: &Node) {
-        lock(&self.ejected).retain(|(id, _)| id != node.id());
+    pub(crate) fn returned(&self) {
         self.counters.returns.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,8 @@
 //! Two things eject: a connection that could not be made, and a run of failures (Envoy's and
 //! linkerd's consecutive failures, 5). The endpoint stays out for an equal-jitter backoff that doubles
 //! with each ejection in a row, then it is eligible again by the passing of time alone, so nothing is
-//! ever evicted for ever. A success ends the row.
+//! ever evicted for ever. A success ends the row. A connection ends only what a connection began: a
+//! server that accepts and then fails stays out, however often one connects to it.
 //!
 //! The jitter comes from a hash of endpoint and attempt, not from a generator, so that the same
 //! history gives the same times (and endpoints that failed together do not return together).
@@ -50,21 +51,35 @@ impl Default for HealthConfig {
     }
 }
 
+/// Why an endpoint is ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its requests fail, one after the other.
+    Failing,
+    /// It cannot be connected to.
+    Unreachable,
+}
+
 /// The health of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// 0 while up, else nanoseconds.
+    /// 0 while up, else nanoseconds, of which the lowest bit tells the cause.
     ejected_until: AtomicU64,
     failures_in_a_row: AtomicU32,
-    ejections_in_a_row: AtomicU32,
+    /// Ejections since it last answered, by cause: a server that starts up and is not ready yet is not
+    /// held to the backoff of the minute in which it could not be reached.
+    ejections_in_a_row: [AtomicU32; 2],
 }
+
+/// Set in the time of an ejection for being unreachable.
+const UNREACHABLE: u64 = 1;
 
 impl Health {
     pub(crate) fn new() -> Self {
         Self {
             ejected_until: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
-            ejections_in_a_row: AtomicU32::new(0),
+            ejections_in_a_row: [AtomicU32::new(0), AtomicU32::new(0)],
         }
     }
 
@@ -73,21 +88,39 @@ impl Health {
         self.ejected_until.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
-    /// A request succeeded. While ejected that counts for nothing: it was sent before. True if it
-    /// ended a row of ejections.
+    /// Whether the ejection that [`Health::eject`] reported as `until` lasts.
+    pub(crate) fn is_out_until(&self, until: Time, now: Time) -> bool {
+        until > now && self.ejected_until.load(Ordering::Relaxed) == until.as_nanos()
+    }
+
+    /// A request succeeded. While ejected that counts for nothing, for it was sent before; unless it was
+    /// sent in spite of the ejection, all endpoints being down. True if it ended a row of ejections.
     #[inline]
-    pub(crate) fn succeeded(&self, now: Time) -> bool {
+    pub(crate) fn succeeded(&self, now: Time, sent_while_out: bool) -> bool {
         // Loads first: the common case writes nothing.
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
-        self.ejections_in_a_row.load(Ordering::Relaxed) != 0 && self.is_up(now) && self.restore()
+        if self.ejections_in_a_row.iter().all(|row| row.load(Ordering::Relaxed) == 0) {
+            return false;
+        }
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        (until <= now.as_nanos() || sent_while_out)
+            && self.lift(until)
+            && self.ejections_in_a_row.iter().fold(false, |any, row| end(row) || any)
     }
 
-    /// The endpoint is known to be reachable again. True if it was in a row of ejections.
-    pub(crate) fn restore(&self) -> bool {
-        self.ejected_until.store(0, Ordering::Relaxed);
-        self.ejections_in_a_row.swap(0, Ordering::Relaxed) != 0
+    /// The endpoint can be reached again, which says nothing of whether its requests succeed. True if
+    /// that ended a row of ejections.
+    pub(crate) fn connected(&self) -> bool {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        let lifted = until & UNREACHABLE == 0 || self.lift(until);
+        lifted && end(&self.ejections_in_a_row[Cause::Unreachable as usize])
+    }
+
+    /// Ends the ejection seen as `until`, and no newer one.
+    fn lift(&self, until: u64) -> bool {
+        self.ejected_until.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Counts a failure; true if the row is now long enough to eject.
@@ -96,28 +129,37 @@ impl Health {
         config.consecutive_failures > 0 && row >= config.consecutive_failures
     }
 
-    /// Ejects for the next backoff of the row, unless it is ejected already: requests that were in
-    /// flight when it was do not prolong it. The time it is out until, if this call did it.
+    /// Ejects for the next backoff of the cause's row, unless it is ejected already: requests that were
+    /// in flight when it was do not prolong it. The time it is out until, if this call did it.
     pub(crate) fn eject(
         &self,
+        cause: Cause,
         now: Time,
-        base: Duration,
-        max: Duration,
+        config: &HealthConfig,
         seed: u64,
     ) -> Option<Time> {
         let until = self.ejected_until.load(Ordering::Relaxed);
         if until > now.as_nanos() {
             return None;
         }
-        let row = self.ejections_in_a_row.load(Ordering::Relaxed);
-        let next = now + equal_jitter(base, max, row, seed);
+        let (base, max) = match cause {
+            Cause::Failing => (config.base_ejection, config.max_ejection),
+            Cause::Unreachable => (config.base_reconnect, config.max_reconnect),
+        };
+        let row = &self.ejections_in_a_row[cause as usize];
+        let next = now + equal_jitter(base, max, row.load(Ordering::Relaxed), seed);
+        let next = next.as_nanos() & !UNREACHABLE | cause as u64;
         self.ejected_until
-            .compare_exchange(until, next.as_nanos(), Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
             .ok()?;
-        self.ejections_in_a_row.fetch_add(1, Ordering::Relaxed);
+        row.fetch_add(1, Ordering::Relaxed);
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        Some(next)
+        Some(Time::from_nanos(next))
     }
+}
+
+fn end(row: &AtomicU32) -> bool {
+    row.load(Ordering::Relaxed) != 0 && row.swap(0, Ordering::Relaxed) != 0
 }
 
 /// Between half of `min(max, base x 2^row)` and all of it.
@@ -131,15 +173,21 @@ pub(crate) fn equal_jitter(base: Duration, max: Duration, row: u32, seed: u64) -
 mod tests {
     use super::*;
 
+    const FAILING: Cause = Cause::Failing;
+
+    fn config() -> HealthConfig {
+        let (base_ejection, max_ejection) = (Duration::from_secs(1), Duration::from_secs(10));
+        HealthConfig { base_ejection, max_ejection, ..HealthConfig::default() }
+    }
+
     #[test]
     fn backoff_doubles_is_capped_and_ends_by_time_alone() {
-        let (base, max) = (Duration::from_secs(1), Duration::from_secs(10));
         let health = Health::new();
         let mut now = Time::ZERO + Duration::from_secs(1);
         for row in 0..12 {
-            assert!(health.eject(now, base, max, 7).is_some());
-            assert_eq!(health.eject(now, base, max, 7), None, "already ejected");
-            let full = Duration::from_secs(1 << row.min(4)).min(max);
+            assert!(health.eject(FAILING, now, &config(), 7).is_some());
+            assert_eq!(health.eject(FAILING, now, &config(), 7), None, "already ejected");
+            let full = Duration::from_secs(1 << row.min(4)).min(config().max_ejection);
             assert!(!health.is_up(now + full.mul_f64(0.49)));
             assert!(health.is_up(now + full));
             now += full;
@@ -148,12 +196,40 @@ mod tests {
 
     #[test]
     fn a_success_ends_the_row() {
-        let config = HealthConfig::default();
         let health = Health::new();
         for _ in 0..4 {
-            assert!(!health.failed(&config));
+            assert!(!health.failed(&config()));
         }
-        health.succeeded(Time::ZERO);
-        assert!(!health.failed(&config));
+        health.succeeded(Time::ZERO, false);
+        assert!(!health.failed(&config()));
+    }
+
+    #[test]
+    fn a_connection_does_not_excuse_failing_requests() {
+        let (health, now) = (Health::new(), Time::ZERO);
+        health.eject(FAILING, now, &config(), 7);
+        assert!(!health.connected() && !health.is_up(now));
+        let later = now + Duration::from_secs(2);
+        health.eject(Cause::Unreachable, later, &config(), 7);
+        assert!(health.connected() && health.is_up(later));
+    }
+
+    #[test]
+    fn each_cause_has_its_own_row() {
+        let (health, mut now) = (Health::new(), Time::ZERO);
+        for _ in 0..10 {
+            health.eject(Cause::Unreachable, now, &config(), 7);
+            now += config().max_reconnect;
+        }
+        health.eject(FAILING, now, &config(), 7);
+        assert!(health.is_up(now + config().base_ejection), "a first ejection takes the first time");
+    }
+
+    #[test]
+    fn only_what_was_sent_while_out_brings_it_back_early() {
+        let (health, now) = (Health::new(), Time::ZERO);
+        health.eject(FAILING, now, &config(), 7);
+        assert!(!health.succeeded(now, false) && !health.is_up(now));
+        assert!(health.succeeded(now, true) && health.is_up(now));
     }
 }
