@@ -11,8 +11,7 @@ use crate::{
     lease::Lease,
     locality::Place,
     log::DecisionLog,
-    policy::Candidates,
-    policy::{Choice, Fallback, Mode, PeakEwma, Policy, candidates::Gate},
+    policy::{Candidates, Choice, Fallback, Mode, PeakEwma, Policy},
     rng::Rng,
     shared::Shared,
     signal::health::HealthConfig,
@@ -72,7 +71,7 @@ impl Balancer {
         let Some(picked) = snapshot.pick(now, context, rng, ask) else {
             return Err(self.no_endpoints());
         };
-        if picked.gate == Gate::Any {
+        if picked.gate.is_open() {
             shared.counters.fail_open.fetch_add(1, Ordering::Relaxed);
         }
         let record = match &shared.log {
@@ -114,7 +113,7 @@ impl Balancer {
             ejections: shared.counters.ejections.load(Ordering::Relaxed),
             returns: shared.counters.returns.load(Ordering::Relaxed),
             fail_open: shared.counters.fail_open.load(Ordering::Relaxed),
-            fallbacks: shared.policy.fallbacks(),
+            fallbacks: shared.fallbacks(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     endpoint::EndpointId,
     log::DecisionLog,
     node::Node,
-    policy::Policy,
+    policy::{Fallback, Policy},
     signal::health::{Cause, HealthConfig},
     sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
     time::Time,
@@ -47,6 +47,8 @@ pub(crate) struct Counters {
     pub(crate) ejections: AtomicU64,
     pub(crate) returns: AtomicU64,
     pub(crate) fail_open: AtomicU64,
+    /// Choices that the policy could not or may not make, by reason, and that chance made.
+    pub(crate) overruled: [AtomicU64; Fallback::ALL.len()],
 }
 
 impl Shared {
@@ -92,6 +94,19 @@ impl Shared {
             ejected.push((Arc::downgrade(node), until));
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Picks that the policy's fallback made, and those that chance made in its place, by reason.
+    pub(crate) fn fallbacks(&self) -> Vec<(Fallback, u64)> {
+        let overruled = &self.counters.overruled;
+        let mut counts: Vec<(Fallback, u64)> = Fallback::ALL
+            .iter()
+            .map(|why| (*why, overruled[*why as usize].load(Ordering::Relaxed)))
+            .collect();
+        for (why, count) in self.policy.fallbacks() {
+            counts[why as usize].1 += count;
+        }
+        counts
     }
 
     pub(crate) fn returned(&self) {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     context::Context,
     node::Node,
-    policy::{Candidates, Choice, Picker, Refusal, candidates::Gate},
+    policy::{Candidates, Choice, Fallback, Mode, Picker, Refusal, candidates::Gate},
     rng::Rng,
+    sync::Ordering,
     time::Time,
 };
 
@@ -59,7 +60,7 @@ impl Snapshot {
     }
 
     /// Asks tier after tier for an endpoint that is up and untried, then for one that is up, then, since
-    /// all are down, for any.
+    /// all are down, for any, an untried one first.
     #[inline]
     pub(crate) fn pick(
         &self,
@@ -68,7 +69,10 @@ impl Snapshot {
         rng: &mut Rng,
         ask: impl Fn(&Tier, &Candidates<'_>, &mut Rng) -> Result<Choice, Refusal>,
     ) -> Option<Picked<'_>> {
-        for gate in [Gate::UpAndUntried, Gate::Up, Gate::Any] {
+        for gate in Gate::STEPS {
+            if gate.is_needless(context) {
+                continue;
+            }
             for tier in &self.tiers {
                 let candidates = Candidates::new(&tier.nodes, gate, now, context);
                 if let Some(choice) = tier.sound_choice(&candidates, rng, &ask) {
@@ -90,13 +94,18 @@ impl Tier {
         rng: &mut Rng,
         ask: &impl Fn(&Self, &Candidates<'_>, &mut Rng) -> Result<Choice, Refusal>,
     ) -> Option<Choice> {
-        match ask(self, candidates, rng) {
-            Ok(choice) if candidates.is_eligible(choice.index) => Some(choice),
-            Err(Refusal::NoneEligible) => None,
-            Ok(_) | Err(Refusal::Fallback(_)) => candidates.draw(rng).map(|index| Choice {
-                mode: crate::policy::Mode::Fallback(crate::policy::Fallback::Invalid),
-                ..index.into()
-            }),
-        }
+        let why = match ask(self, candidates, rng) {
+            Ok(choice) if candidates.is_eligible(choice.index) => return Some(choice),
+            Ok(_) | Err(Refusal::NoneEligible) => Fallback::Invalid,
+            Err(Refusal::Fallback(why)) => why,
+        };
+        overrule(why, candidates, rng)
     }
+}
+
+#[cold]
+fn overrule(why: Fallback, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Choice> {
+    let index = candidates.draw(rng)?;
+    candidates.node(index).shared.counters.overruled[why as usize].fetch_add(1, Ordering::Relaxed);
+    Some(Choice { mode: Mode::Fallback(why), ..index.into() })
 }

@@ -27,8 +27,27 @@ pub(crate) enum Gate {
     UpAndUntried,
     /// Up.
     Up,
-    /// Anything: all are down, so all are used.
+    /// Not tried by this request: all are down, so all are used.
+    Untried,
+    /// Anything.
     Any,
+}
+
+impl Gate {
+    /// From the tightest to the loosest.
+    pub(crate) const STEPS: [Self; 4] = [Self::UpAndUntried, Self::Up, Self::Untried, Self::Any];
+
+    /// Whether a tighter gate has let through for this request all that this one would.
+    #[inline]
+    pub(crate) fn is_needless(self, context: &Context<'_>) -> bool {
+        matches!(self, Self::Up | Self::Untried) && context.tried.is_empty()
+    }
+
+    /// Whether endpoints that are down pass.
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Untried | Self::Any)
+    }
 }
 
 impl<'a> Candidates<'a> {
@@ -73,6 +92,7 @@ impl<'a> Candidates<'a> {
         match self.gate {
             Gate::UpAndUntried => node.is_up(self.now) && !self.tried(node),
             Gate::Up => node.is_up(self.now),
+            Gate::Untried => !self.tried(node),
             Gate::Any => true,
         }
     }
