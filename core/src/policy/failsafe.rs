@@ -1,13 +1,17 @@
 //! A primary policy behind a breaker, with a fallback policy.
 //!
 //! The fallback decides when the primary refuses (no model, an unsupported class), chooses nobody or
-//! somebody not eligible, or when requests sent by its choice fail: the breaker opens once at least 20
-//! of the primary's requests ended in the last ten seconds and more than half of them failed. Open
-//! lasts an equal-jitter backoff of 5 to 300 s, doubling; then one probing request is sent by the
-//! primary's choice, and its success closes the breaker. Every pick of the fallback is counted by
-//! reason.
+//! somebody not eligible, panics, or when requests sent by its choice fail: the breaker opens once at
+//! least 20 of the primary's requests ended in the last ten seconds and more than half of them failed.
+//! A panic opens it at once: a policy that panics will do it again. Open lasts an equal-jitter backoff
+//! of 5 to 300 s, doubling; then one probing request is sent by the primary's choice, and its success
+//! closes the breaker. Every pick of the fallback is counted by reason.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Candidates, Choice, Fallback, Feedback, Mode, Picker, Policy, Refusal};
 use crate::{
@@ -84,7 +88,9 @@ impl Policy for FailSafe {
     }
 
     fn observe(&self, feedback: &Feedback<'_>) {
-        self.primary.observe(feedback);
+        if catch_unwind(AssertUnwindSafe(|| self.primary.observe(feedback))).is_err() {
+            self.state.breaker.panicked(feedback.now);
+        }
         self.fallback.observe(feedback);
         if feedback.mode == Mode::Policy {
             self.state.breaker.observe(feedback);
@@ -115,18 +121,27 @@ struct Guarded {
 impl Guarded {
     /// The primary's choice, if it may decide now and its choice is sound.
     fn ask_primary(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
-        if !self.state.breaker.admits(candidates.now) {
+        let admission = self.state.breaker.admits(candidates.now);
+        if admission == Admission::Refused {
             return Err(Refusal::Fallback(Fallback::BreakerOpen));
         }
-        let answer = self.primary.pick(candidates, rng);
-        let sound = answer.is_ok_and(|choice| candidates.is_eligible(choice.index));
-        if !sound {
-            self.state.breaker.withdraw();
-        }
-        match answer {
-            Ok(_) if !sound => Err(Refusal::Fallback(Fallback::Invalid)),
+        // What a panic leaves half done is the primary's own state, which no soundness rests on.
+        let asked = catch_unwind(AssertUnwindSafe(|| self.primary.pick(candidates, rng)));
+        let Ok(answer) = asked else {
+            self.state.breaker.panicked(candidates.now);
+            return Err(Refusal::Fallback(Fallback::Panicked));
+        };
+        let answer = match answer {
+            Ok(choice) if !candidates.is_eligible(choice.index) => {
+                Err(Refusal::Fallback(Fallback::Invalid))
+            }
             answer => answer,
+        };
+        let decided = answer.is_ok_and(|choice| choice.mode == Mode::Policy);
+        if admission == Admission::Probe && !decided {
+            self.state.breaker.withdraw(candidates.now);
         }
+        answer
     }
 }
 
@@ -163,99 +178,128 @@ impl Picker for Guarded {
 #[derive(Debug, Default)]
 struct Counts([AtomicU64; Fallback::ALL.len()]);
 
-/// Closed while `open_until` is 0; open before it; half open from then on.
+/// One word is the whole state, so that no two threads can send a probe:
+///
+/// - 0: closed;
+/// - even: open until that time, half open from then on;
+/// - odd: a probe is under way, and is taken for lost at that time.
 #[derive(Debug)]
-struct Breaker {
+pub(crate) struct Breaker {
     config: FailSafeConfig,
     recent: Success,
-    open_until: AtomicU64,
-    /// When the half-open probe was sent; 0 while there is none.
-    probing_since: AtomicU64,
+    state: AtomicU64,
     openings_in_a_row: AtomicU32,
 }
 
-impl Breaker {
-    /// A probe that has not ended by then is taken for lost.
-    const PROBE_LOST: Duration = Duration::from_secs(60);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Closed,
+    /// Half open, and this request finds out.
+    Probe,
+    Refused,
+}
 
-    fn new(config: FailSafeConfig) -> Self {
+/// Set in the time of a state with a probe under way.
+const PROBING: u64 = 1;
+/// A probe that has not ended by then is taken for lost.
+const PROBE_LOST: Duration = Duration::from_secs(60);
+
+impl Breaker {
+    pub(crate) fn new(config: FailSafeConfig) -> Self {
         Self {
             config,
             recent: Success::new(),
-            open_until: AtomicU64::new(0),
-            probing_since: AtomicU64::new(0),
+            state: AtomicU64::new(0),
             openings_in_a_row: AtomicU32::new(0),
         }
     }
 
     #[inline]
     fn is_closed(&self) -> bool {
-        self.open_until.load(Ordering::Relaxed) == 0
+        self.state.load(Ordering::Relaxed) == 0
     }
 
     /// Whether the primary may decide; half open, that makes the request the probe.
     #[inline]
-    fn admits(&self, now: Time) -> bool {
-        let until = self.open_until.load(Ordering::Relaxed);
-        until == 0 || (now.as_nanos() >= until && self.take_probe(now))
-    }
-
-    fn take_probe(&self, now: Time) -> bool {
-        let since = self.probing_since.load(Ordering::Relaxed);
-        let free = since == 0 || now.since(Time::from_nanos(since)) > Self::PROBE_LOST;
-        let mine = now.as_nanos().max(1);
-        free && self
-            .probing_since
-            .compare_exchange(since, mine, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// The primary gave no sound answer, so the request is no probe.
-    fn withdraw(&self) {
-        if !self.is_closed() {
-            self.probing_since.store(0, Ordering::Relaxed);
+    pub(crate) fn admits(&self, now: Time) -> Admission {
+        let state = self.state.load(Ordering::Relaxed);
+        if state == 0 {
+            Admission::Closed
+        } else if now.as_nanos() >= state && self.change(state, probing_since(now)) {
+            Admission::Probe
+        } else {
+            Admission::Refused
         }
     }
 
-    fn observe(&self, feedback: &Feedback<'_>) {
-        let now = feedback.now;
-        let until = self.open_until.load(Ordering::Relaxed);
-        if until != 0 {
-            // Requests sent before it opened say nothing about now.
-            let sent = now.as_nanos().saturating_sub(feedback.latency.as_nanos() as u64);
-            if sent >= until {
-                self.probe_ended(now, feedback.success);
+    /// The probe was not sent after all; the next request may be it.
+    pub(crate) fn withdraw(&self, now: Time) {
+        self.change(probing_since(now), (now.as_nanos() & !PROBING).max(2));
+    }
+
+    pub(crate) fn observe(&self, feedback: &Feedback<'_>) {
+        let sent = feedback.now.as_nanos().saturating_sub(feedback.latency.as_nanos() as u64);
+        self.ended(Time::from_nanos(sent), feedback.now, feedback.success);
+    }
+
+    /// A request that the primary had chosen for ended; `None` if that tells nothing.
+    pub(crate) fn ended(&self, sent: Time, now: Time, success: Option<bool>) {
+        let state = self.state.load(Ordering::Relaxed);
+        if state != 0 {
+            // Any other was sent before the breaker opened, and says nothing about now.
+            if state == probing_since(sent) {
+                self.probe_ended(state, now, success);
             }
             return;
         }
-        let Some(success) = feedback.success else { return };
+        let Some(success) = success else { return };
         self.recent.record(now, success);
         if !success {
             let recent = self.recent.window(now);
             let all = recent.successes + recent.failures;
             let failed = recent.failures as f64 / all as f64;
             if all >= self.config.min_requests && failed > self.config.max_failures {
-                self.open(now);
+                self.open(0, now);
             }
         }
     }
 
-    fn probe_ended(&self, now: Time, success: Option<bool>) {
+    fn probe_ended(&self, state: u64, now: Time, success: Option<bool>) {
         match success {
             Some(true) => {
                 self.recent.clear();
                 self.openings_in_a_row.store(0, Ordering::Relaxed);
-                self.open_until.store(0, Ordering::Relaxed);
+                self.change(state, 0);
             }
-            Some(false) => self.open(now),
-            None => {}
+            Some(false) => self.open(state, now),
+            None => {
+                self.change(state, (now.as_nanos() & !PROBING).max(2));
+            }
         }
-        self.probing_since.store(0, Ordering::Relaxed);
     }
 
-    fn open(&self, now: Time) {
-        let row = self.openings_in_a_row.fetch_add(1, Ordering::Relaxed);
-        let backoff = equal_jitter(self.config.base_open, self.config.max_open, row, 0);
-        self.open_until.store((now + backoff).as_nanos(), Ordering::Relaxed);
+    pub(crate) fn panicked(&self, now: Time) {
+        let state = self.state.load(Ordering::Relaxed);
+        if state == 0 || state & PROBING != 0 {
+            self.open(state, now);
+        }
     }
+
+    /// Opens, if nobody has changed the state meanwhile.
+    fn open(&self, state: u64, now: Time) {
+        let row = self.openings_in_a_row.load(Ordering::Relaxed);
+        let backoff = equal_jitter(self.config.base_open, self.config.max_open, row, 0);
+        if self.change(state, ((now + backoff).as_nanos() & !PROBING).max(2)) {
+            self.openings_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn change(&self, from: u64, to: u64) -> bool {
+        self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The state while the probe sent at `now` is under way.
+fn probing_since(now: Time) -> u64 {
+    (now + PROBE_LOST).as_nanos() | PROBING
 }

@@ -165,13 +165,15 @@ pub enum Fallback {
     NotANumber,
     /// The policy chose nobody, or somebody not eligible.
     Invalid,
-    /// The policy's requests fail: its breaker is open.
+    /// The policy's requests fail, or it panicked: its breaker is open.
     BreakerOpen,
+    /// The policy panicked.
+    Panicked,
 }
 
 impl Fallback {
     /// All reasons, for counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoModel,
         Self::FeatureHash,
         Self::Stale,
@@ -180,6 +182,7 @@ impl Fallback {
         Self::NotANumber,
         Self::Invalid,
         Self::BreakerOpen,
+        Self::Panicked,
     ];
 
     /// As logs and metrics call it.
@@ -193,6 +196,7 @@ impl Fallback {
             Self::NotANumber => "not_a_number",
             Self::Invalid => "invalid",
             Self::BreakerOpen => "breaker_open",
+            Self::Panicked => "panicked",
         }
     }
 }
