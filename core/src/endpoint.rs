@@ -43,7 +43,7 @@ impl fmt::Debug for EndpointId {
     }
 }
 
-/// A share of the load relative to the other endpoints: positive and finite. 1 by default.
+/// A share of the load relative to the other endpoints, from 1e-12 to 1e12. 1 by default.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Weight(f64);
 
@@ -51,12 +51,12 @@ impl Weight {
     /// The default weight.
     pub const ONE: Self = Self(1.0);
 
-    /// Checks that `weight` is positive and finite.
+    /// Checks that `weight` lies in [1e-12, 1e12], so that no sum or ratio of weights overflows.
     ///
     /// # Errors
-    /// [`ConfigError::Weight`] for zero, negative, infinite and not-a-number weights.
+    /// [`ConfigError::Weight`] for others, such as zero, negative, infinite and not-a-number ones.
     pub fn new(weight: f64) -> Result<Self, ConfigError> {
-        if weight.is_finite() && weight > 0.0 {
+        if (1e-12..=1e12).contains(&weight) {
             Ok(Self(weight))
         } else {
             Err(ConfigError::Weight { weight })

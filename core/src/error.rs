@@ -15,8 +15,8 @@ pub enum ConfigError {
         /// The id in question.
         id: EndpointId,
     },
-    /// A weight that is not a positive finite number.
-    #[error("weight {weight} is not a positive finite number")]
+    /// A weight that is not a positive number of usable size.
+    #[error("weight {weight} must be a positive number in [1e-12, 1e12]")]
     Weight {
         /// What was given.
         weight: f64,
