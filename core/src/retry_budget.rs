@@ -11,6 +11,8 @@ use crate::{
 
 /// One retry, in the balance's unit.
 const RETRY: u64 = 1000;
+/// Milliseconds that two threads' readings of one clock can lie apart.
+const AHEAD: u32 = 60_000;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl RetryBudget {
             let (then, balance) = ((word >> 32) as u32, word & u64::from(u32::MAX));
             let elapsed = now.wrapping_sub(then);
             // Another thread's clock reading may be a little ahead of ours.
-            let elapsed = if elapsed > u32::MAX / 2 { 0 } else { elapsed };
+            let elapsed = if elapsed > u32::MAX - AHEAD { 0 } else { elapsed };
             let earned = u64::from(elapsed) * self.per_second / 1000;
             // Time too short to earn anything is not used up.
             let stamp = if earned == 0 { then } else { now };
@@ -104,5 +106,15 @@ mod tests {
         let budget = RetryBudget::default();
         let now = Time::ZERO + Duration::from_secs(3600);
         assert_eq!((0..1000).filter(|_| budget.withdraw(now)).count(), 100);
+    }
+
+    #[test]
+    fn a_quiet_month_does_not_stop_the_clock() {
+        let budget = RetryBudget::default();
+        let mut now = Time::ZERO;
+        for days in [30, 30, 49, 1] {
+            now += Duration::from_secs(days * 86_400);
+            assert_eq!((0..1000).filter(|_| budget.withdraw(now)).count(), 100);
+        }
     }
 }
