@@ -1,1 +1,43 @@
-//! Placeholder.
+//! Mock inference servers whose timing follows a continuous-batching model in real time.
+//!
+//! One port speaks `OpenAI`'s HTTP API as vLLM serves it (`/v1/chat/completions`, `/v1/completions`,
+//! `/v1/models`, `/health`, `/metrics`, load reports on request) and gRPC (`grpc.health.v1`, and
+//! [`proto`] with one method for each kind of call, load reports in the trailer). Answers are made up; when
+//! each token comes is what [`trimtab_core::sim::LlmServer`] says. [`Faults`] can be switched while
+//! it runs, through a handle or `POST /faults`.
+//!
+//! **Times on an answer.** The response header `server-timing: queue;dur=1.250, processing;dur=93.412`
+//! (W3C Server Timing, milliseconds) on whole HTTP answers; `timings` in the JSON of whole answers
+//! and of a stream's last chunk; `Usage` over gRPC. Processing is from admission to the last token,
+//! without the queue. Envoy's `x-envoy-upstream-service-time` is the proxy's to set: it holds queue
+//! and network too.
+//!
+//! **What it does not imitate:** sampling, stop words, several choices, tools, the content of
+//! answers. Prompts count four characters a token.
+
+mod body;
+mod engine;
+mod error;
+mod faults;
+mod grpc;
+mod http;
+mod load_report;
+mod prompt;
+mod replica;
+mod run;
+mod server;
+mod stats;
+mod text;
+
+/// The gRPC service, its messages and its client.
+pub mod proto {
+    #![allow(missing_docs, clippy::pedantic, reason = "generated")]
+    tonic::include_proto!("trimtab.mock.v1");
+}
+
+pub use error::MockError;
+pub use faults::{Faults, FaultsError, FaultsHandle};
+pub use load_report::OrcaLoadReport;
+pub use run::run;
+pub use server::{Server, ServerBuilder, StopReason};
+pub use text::token;
