@@ -16,12 +16,16 @@
 //! answers. Prompts count four characters a token.
 
 mod body;
+mod builder;
+mod connections;
 mod engine;
 mod error;
+mod fault_effects;
 mod faults;
 mod grpc;
 mod http;
 mod load_report;
+mod phase;
 mod prompt;
 mod replica;
 mod run;
@@ -35,9 +39,11 @@ pub mod proto {
     tonic::include_proto!("trimtab.mock.v1");
 }
 
+pub use builder::ServerBuilder;
 pub use error::MockError;
 pub use faults::{Faults, FaultsError, FaultsHandle};
 pub use load_report::OrcaLoadReport;
+pub use phase::StopReason;
 pub use run::run;
-pub use server::{Server, ServerBuilder, StopReason};
+pub use server::Server;
 pub use text::token;

@@ -4,6 +4,8 @@
 mod kv_blocks;
 mod llm_server;
 mod preset;
+mod request;
 
-pub use llm_server::{Event, LlmServer, Occupancy, Request, RequestId, SubmitError, Timing};
+pub use llm_server::LlmServer;
 pub use preset::{Preset, PresetError};
+pub use request::{Event, Occupancy, Request, RequestId, SubmitError, Timing};
