@@ -20,6 +20,8 @@ pub mod learn;
 mod lease;
 mod locality;
 pub mod log;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod node;
 mod outcome;
 pub mod policy;

@@ -6,6 +6,7 @@
 //!
 //! To write your own, implement both traits; `examples/own_policy.rs` does it in a page.
 
+pub(crate) mod breaker;
 pub(crate) mod candidates;
 mod failsafe;
 mod geo_score;

@@ -222,7 +222,10 @@ mod tests {
             now += config().max_reconnect;
         }
         health.eject(FAILING, now, &config(), 7);
-        assert!(health.is_up(now + config().base_ejection), "a first ejection takes the first time");
+        assert!(
+            health.is_up(now + config().base_ejection),
+            "a first ejection takes the first time"
+        );
     }
 
     #[test]

@@ -62,32 +62,62 @@ impl Latency {
     #[inline]
     pub(crate) fn record(&self, now: Time, rtt: Duration, tau: Duration) {
         let rtt = rtt.as_nanos() as f32;
+        let word = self.averages.load(Ordering::Relaxed);
         let Some(w) = self.weight_of_past(now, tau) else {
             return self.raise(rtt);
         };
-        self.update(|a| Averages {
+        let a = Averages::unpack(word);
+        let next = Averages {
             // A NaN average is replaced: no comparison with it holds.
             peak: if a.peak >= rtt { rtt * (1.0 - w) + a.peak * w } else { rtt },
             mean: if a.mean.is_nan() { rtt } else { rtt * (1.0 - w) + a.mean * w },
-        });
+        };
+        self.replace(word, next, rtt);
     }
 
     /// The endpoint is to be treated as if it had just taken `cost`: a failure's penalty, or the time
     /// that a request had taken when it was given up.
     pub(crate) fn record_at_least(&self, now: Time, cost: Duration, tau: Duration) {
         let cost = cost.as_nanos() as f32;
+        let word = self.averages.load(Ordering::Relaxed);
         let Some(w) = self.weight_of_past(now, tau) else {
             return self.raise(cost);
         };
-        self.update(|a| Averages { peak: if a.peak * w >= cost { a.peak * w } else { cost }, ..a });
+        let a = Averages::unpack(word);
+        let peak = if a.peak * w >= cost { a.peak * w } else { cost };
+        self.replace(word, Averages { peak, ..a }, cost);
+    }
+
+    /// Puts `next` in the place of `word`. If that has changed, what is there now is a sample of this
+    /// very moment, which must not be decayed as the past: then `sample` only lifts the peak.
+    #[inline]
+    fn replace(&self, word: u64, next: Averages, sample: f32) {
+        let swapped =
+            self.averages.compare_exchange(word, next.pack(), Ordering::Relaxed, Ordering::Relaxed);
+        if swapped.is_err() {
+            self.raise(sample);
+        }
     }
 
     /// Lifts the peak to `cost` if it is lower.
     #[inline]
     fn raise(&self, cost: f32) {
-        let a = Averages::unpack(self.averages.load(Ordering::Relaxed));
-        if a.peak.is_nan() || a.peak < cost {
-            self.update(|a| Averages { peak: if a.peak >= cost { a.peak } else { cost }, ..a });
+        let mut word = self.averages.load(Ordering::Relaxed);
+        loop {
+            let a = Averages::unpack(word);
+            if a.peak >= cost {
+                return;
+            }
+            let new = Averages { peak: cost, ..a }.pack();
+            match self.averages.compare_exchange_weak(
+                word,
+                new,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(seen) => word = seen,
+            }
         }
     }
 
@@ -128,23 +158,6 @@ impl Latency {
             .compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed)
             .ok()
             .map(|_| if measured { decay(dt, tau) } else { 0.0 })
-    }
-
-    #[inline]
-    fn update(&self, next: impl Fn(Averages) -> Averages) {
-        let mut word = self.averages.load(Ordering::Relaxed);
-        loop {
-            let new = next(Averages::unpack(word)).pack();
-            match self.averages.compare_exchange_weak(
-                word,
-                new,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(seen) => word = seen,
-            }
-        }
     }
 }
 

@@ -34,8 +34,10 @@ impl Residual {
         if !nanos.is_finite() {
             return;
         }
+        let seen = self.average.load(Ordering::Relaxed);
         let w = self.weight_of_past(now);
-        self.update(|average| nanos * (1.0 - w) + average * w);
+        // If another thread was first, its sample of this moment stands for both.
+        let _ = self.replace(seen, nanos * (1.0 - w) + f64::from_bits(seen) * w);
     }
 
     /// A request failed, or was given up after taking `nanos` more than predicted.
@@ -43,8 +45,13 @@ impl Residual {
         if !nanos.is_finite() {
             return;
         }
+        let seen = self.average.load(Ordering::Relaxed);
         let w = self.weight_of_past(now);
-        self.update(|average| nanos.max(average * w));
+        let mut replaced = self.replace(seen, nanos.max(f64::from_bits(seen) * w));
+        // What another thread put there is of this moment: it is not decayed, and the higher one stays.
+        while let Err(seen) = replaced {
+            replaced = self.replace(seen, nanos.max(f64::from_bits(seen)));
+        }
     }
 
     fn weight_of_past(&self, now: Time) -> f64 {
@@ -52,20 +59,8 @@ impl Residual {
         f64::from(decay(now.since(Time::from_nanos(last)), TAU))
     }
 
-    fn update(&self, next: impl Fn(f64) -> f64) {
-        let mut bits = self.average.load(Ordering::Relaxed);
-        loop {
-            let new = next(f64::from_bits(bits));
-            match self.average.compare_exchange_weak(
-                bits,
-                new.to_bits(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(seen) => bits = seen,
-            }
-        }
+    fn replace(&self, seen: u64, average: f64) -> Result<u64, u64> {
+        self.average.compare_exchange(seen, average.to_bits(), Ordering::Relaxed, Ordering::Relaxed)
     }
 
     /// The average in nanoseconds as a request arriving now has to expect it.

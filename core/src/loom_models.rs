@@ -1,0 +1,313 @@
+//! Loom models of the lock-free parts: every interleaving of a few threads, every value a relaxed load
+//! may see. `make test-loom` runs them.
+//!
+//! Loom counts what is left when a model ends and reports it, so a lost node is a failure too.
+
+use std::{sync::Arc as StdArc, time::Duration};
+
+use loom::{sync::Arc, thread};
+
+use crate::{
+    Balancer, Context, Endpoint, EndpointId, Outcome, RetryBudget, Rng, Time,
+    policy::{Candidates, Choice, FailSafeConfig, Picker, Policy, Refusal},
+    signal::{
+        health::{Cause, Health, HealthConfig},
+        latency::Latency,
+        residual::Residual,
+        success::{Counts, Success},
+    },
+};
+
+const TAU: Duration = Duration::from_secs(10);
+const MS: Duration = Duration::from_millis(1);
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + Duration::from_millis(millis)
+}
+
+/// Explores all interleavings with up to `preemptions` forced switches, which finds nearly all bugs
+/// (Musuvathi and Qadeer, 2007) in a small part of the time.
+fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(f);
+}
+
+/// The one at `0`, without looking at signals: a model of the lease needs no policy's loads.
+#[derive(Debug)]
+struct First;
+
+impl Policy for First {
+    fn name(&self) -> &'static str {
+        "first"
+    }
+
+    fn picker(&self, _: &[StdArc<crate::Node>]) -> Box<dyn Picker> {
+        Box::new(First)
+    }
+}
+
+impl Picker for First {
+    fn pick(&self, _: &Candidates<'_>, _: &mut Rng) -> Result<Choice, Refusal> {
+        Ok(0.into())
+    }
+}
+
+fn balancer(ids: &[&str]) -> Balancer {
+    let endpoints: Vec<Endpoint> = ids.iter().map(Endpoint::new).collect();
+    Balancer::builder().policy(First).endpoints(endpoints).build().unwrap()
+}
+
+fn pick(balancer: &Balancer, now: Time) -> crate::Lease {
+    balancer.pick(now, &Context::new(), &mut Rng::seeded(1)).unwrap()
+}
+
+/// Invariant 1: however picks, finishes, cancellations and drops of three threads interleave, the
+/// count is exact at the end.
+#[test]
+fn in_flight_is_exact() {
+    model(2, || {
+        let balancer = balancer(&["a"]);
+        let threads: Vec<_> = (0..2)
+            .map(|which| {
+                let balancer = balancer.clone();
+                thread::spawn(move || {
+                    let lease = pick(&balancer, at(1));
+                    assert!(lease.node().in_flight() >= 1, "a held lease counts");
+                    match which {
+                        0 => lease.finish(at(2), Outcome::success()),
+                        _ => drop(lease),
+                    }
+                })
+            })
+            .collect();
+        let mine = pick(&balancer, at(1));
+        let node = StdArc::clone(mine.node());
+        mine.cancel(at(2));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!((node.in_flight(), node.total().successes, node.cancelled()), (0, 1, 2));
+    });
+}
+
+/// Invariant 2: a pick beside a replacement of the fleet gets an endpoint of the one snapshot or of the
+/// other, and its lease ends on the node that it began on.
+#[test]
+fn pick_beside_replace() {
+    model(2, || {
+        let balancer = balancer(&["a", "b"]);
+        let old = balancer.fleet().snapshot();
+        let other = balancer.clone();
+        let replacing = thread::spawn(move || {
+            other.fleet().replace(vec![Endpoint::new("c")]).unwrap();
+        });
+        let lease = pick(&balancer, at(1));
+        let node = StdArc::clone(lease.node());
+        assert!(["a", "c"].contains(&node.id().as_str()));
+        lease.finish(at(2), Outcome::success());
+        replacing.join().unwrap();
+        assert_eq!((node.in_flight(), node.total().successes), (0, 1));
+        assert_eq!(pick(&balancer, at(3)).id(), &EndpointId::from("c"));
+        assert!(old.nodes().iter().all(|node| node.in_flight() == 0));
+    });
+}
+
+/// A success is never lost from the bucket, whichever thread opens the second.
+#[test]
+fn success_buckets_count_exactly() {
+    model(3, || {
+        let success = Arc::new(Success::new());
+        // What is there leaves the window when either thread opens the bucket anew.
+        success.record(at(500), true);
+        let other = Arc::clone(&success);
+        let thread = thread::spawn(move || {
+            other.record(at(10_500), false);
+            other.record(at(10_600), true);
+        });
+        success.record(at(10_500), true);
+        thread.join().unwrap();
+        assert_eq!(success.window(at(10_700)), Counts { successes: 2, failures: 1 });
+        assert_eq!(success.total(), Counts { successes: 3, failures: 1 });
+    });
+}
+
+/// The word of both averages is never torn, and a peak is never lost to a lower sample beside it.
+#[test]
+fn latency_keeps_the_peak() {
+    model(3, || {
+        let latency = Arc::new(Latency::new());
+        latency.record(at(0), 10 * MS, TAU);
+        let other = Arc::clone(&latency);
+        let thread = thread::spawn(move || other.record_at_least(at(1000), 500 * MS, TAU));
+        latency.record(at(1000), 10 * MS, TAU);
+        thread.join().unwrap();
+        let peak = latency.peak(at(1000), 1, TAU).unwrap() / 1e6;
+        // Either it came last (500), or the other sample has averaged it once (454).
+        assert!((450.0..=500.0).contains(&peak), "peak {peak}");
+        let mean = latency.mean().unwrap() / 1e6;
+        assert!((mean - 10.0).abs() < 1e-3, "a penalty is no latency: {mean}");
+    });
+}
+
+/// A failure beside the very first success: the success, which weighs the empty past at nothing, does
+/// not wipe out the penalty.
+#[test]
+fn latency_keeps_a_penalty_beside_the_first_sample() {
+    model(3, || {
+        let latency = Arc::new(Latency::new());
+        let other = Arc::clone(&latency);
+        let thread = thread::spawn(move || other.record_at_least(at(1), 5000 * MS, TAU));
+        latency.record(at(1), 10 * MS, TAU);
+        thread.join().unwrap();
+        assert_eq!(latency.peak(at(1), 1, TAU), Some(5e9));
+    });
+}
+
+/// Two failures' penalties: the higher one stays, whichever comes first.
+#[test]
+fn residual_keeps_the_worst() {
+    model(3, || {
+        let residual = Arc::new(Residual::new());
+        let other = Arc::clone(&residual);
+        let thread = thread::spawn(move || other.record_at_least(at(5000), 3e9));
+        residual.record_at_least(at(5000), 5e9);
+        thread.join().unwrap();
+        assert_eq!(residual.get(at(5000), 1), 5e9);
+    });
+}
+
+/// One ejection a run of failures, however many threads see its end.
+#[test]
+fn health_ejects_once() {
+    model(3, || {
+        let health = Arc::new(Health::new());
+        let config = HealthConfig::default();
+        let other = Arc::clone(&health);
+        let thread =
+            thread::spawn(move || other.eject(Cause::Failing, at(1), &config, 1).is_some());
+        let mine = health.eject(Cause::Failing, at(1), &config, 1).is_some();
+        assert!(mine ^ thread.join().unwrap(), "ejected exactly once");
+        assert!(!health.is_up(at(1)));
+    });
+}
+
+/// A success that ends an old row does not undo an ejection that begins at the same time.
+#[test]
+fn health_keeps_the_newer_ejection() {
+    model(3, || {
+        let health = Arc::new(Health::new());
+        let config = HealthConfig::default();
+        let first = health.eject(Cause::Failing, at(1), &config, 1).unwrap();
+        let later = first + MS;
+        let other = Arc::clone(&health);
+        let thread = thread::spawn(move || other.eject(Cause::Failing, later, &config, 1));
+        health.succeeded(later, false);
+        if let Some(until) = thread.join().unwrap() {
+            assert!(health.is_out_until(until, later), "the ejection was undone");
+        }
+    });
+}
+
+/// Reports of a connection beside an ejection for failures: the ejection stands.
+#[test]
+fn health_connected_beside_eject() {
+    model(3, || {
+        let health = Arc::new(Health::new());
+        let config = HealthConfig::default();
+        let first = health.eject(Cause::Unreachable, at(1), &config, 1).unwrap();
+        let later = first + MS;
+        let other = Arc::clone(&health);
+        let thread = thread::spawn(move || other.eject(Cause::Failing, later, &config, 1));
+        health.connected();
+        if let Some(until) = thread.join().unwrap() {
+            assert!(health.is_out_until(until, later), "a connection excused failures");
+        }
+    });
+}
+
+/// With one retry in the budget, one of two threads gets it.
+#[test]
+fn retry_budget_pays_once() {
+    model(3, || {
+        let budget = Arc::new(RetryBudget::new(1.0, 0.0, 10.0));
+        budget.deposit(at(1));
+        let other = Arc::clone(&budget);
+        let thread = thread::spawn(move || other.withdraw(at(1)));
+        let mine = budget.withdraw(at(1));
+        assert!(mine ^ thread.join().unwrap(), "paid for exactly once");
+    });
+}
+
+/// Half open, one request is the probe; its failure opens the breaker for the next time, whatever the
+/// other thread does meanwhile.
+#[test]
+fn breaker_sends_one_probe() {
+    use crate::policy::breaker::{Admission, Breaker};
+    model(3, || {
+        let breaker = Arc::new(Breaker::new(FailSafeConfig::default()));
+        breaker.panicked(at(0));
+        let other = Arc::clone(&breaker);
+        let thread = thread::spawn(move || other.admits(at(10_000)) == Admission::Probe);
+        let mine = breaker.admits(at(10_001)) == Admission::Probe;
+        if mine {
+            breaker.ended(at(10_001), at(10_002), Some(false));
+        }
+        assert!(mine ^ thread.join().unwrap(), "one probe");
+        if mine {
+            assert_eq!(breaker.admits(at(10_003)), Admission::Refused);
+            assert_eq!(breaker.admits(at(40_000)), Admission::Probe, "no probe was lost");
+        }
+    });
+}
+
+/// Two probes' worth of requests at a breaker that closes: nobody opens it again by an old failure.
+#[test]
+fn breaker_opens_once() {
+    use crate::policy::breaker::{Admission, Breaker};
+    model(3, || {
+        let config = FailSafeConfig { min_requests: 1, ..FailSafeConfig::default() };
+        let breaker = Arc::new(Breaker::new(config));
+        let other = Arc::clone(&breaker);
+        let thread = thread::spawn(move || other.ended(at(0), at(1), Some(false)));
+        breaker.ended(at(0), at(1), Some(false));
+        thread.join().unwrap();
+        // Had both opened it, the row would be two and the time up to ten seconds.
+        assert_eq!(breaker.admits(at(5_001)), Admission::Probe);
+        assert_eq!(breaker.openings_in_a_row(), 1);
+    });
+}
+
+/// Two threads on one counter: turns are neither lost nor taken twice.
+#[test]
+fn turns_are_taken_once() {
+    model(2, || {
+        let balancer = Balancer::builder()
+            .policy(crate::policy::WeightedRoundRobin::default())
+            .endpoints(["a", "b"].map(Endpoint::new))
+            .build()
+            .unwrap();
+        let other = balancer.clone();
+        let thread = thread::spawn(move || pick(&other, at(1)).id().clone());
+        let mine = pick(&balancer, at(1)).id().clone();
+        assert_ne!(mine, thread.join().unwrap(), "equal weights take turns");
+    });
+}
+
+/// Failures on two endpoints at once: the cap of one ejection holds.
+#[test]
+fn ejections_stay_under_the_cap() {
+    model(2, || {
+        let health = HealthConfig { consecutive_failures: 1, ..HealthConfig::default() };
+        let balancer = Balancer::builder()
+            .policy(First)
+            .health(health)
+            .endpoints(["a", "b"].map(Endpoint::new))
+            .build()
+            .unwrap();
+        let nodes = balancer.fleet().snapshot().nodes().to_vec();
+        let other = StdArc::clone(&nodes[1]);
+        let thread = thread::spawn(move || other.shared.failed(&other, at(1)));
+        nodes[0].shared.failed(&nodes[0], at(1));
+        thread.join().unwrap();
+        assert_eq!(nodes.iter().filter(|node| node.is_up(at(1))).count(), 1);
+    });
+}
