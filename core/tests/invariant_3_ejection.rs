@@ -1,0 +1,376 @@
+//! Invariant 3: an ejected endpoint is never picked while an eligible one exists; when all are down,
+//! all are used.
+//!
+//! Random sequences of everything that can happen to a fleet, against a slow and obvious model of it.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use trimtab_core::{
+    Balancer, Context, Endpoint, EndpointId, Failure, HealthConfig, Lease, Node, Outcome, Place,
+    Rng, Time,
+    policy::{POLICY_NAMES, by_name},
+};
+
+/// Failures in a row that eject.
+const ROW: u32 = 3;
+const NAMES: [&str; 6] = ["e0", "e1", "e2", "e3", "e4", "e5"];
+/// The policies take class, key and the rest from here.
+const CLASS: &str = "chat";
+
+#[derive(Clone, Debug)]
+enum Op {
+    Pick { retry: bool },
+    Finish { which: usize, how: usize },
+    Cancel { which: usize },
+    Drop { which: usize },
+    Wait { millis: u64 },
+    Add { name: usize },
+    Remove { name: usize },
+    Drain { name: usize },
+    Replace { names: Vec<usize> },
+    Refresh,
+    ConnectFailed { name: usize },
+    Connected { name: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let name = 0..NAMES.len();
+    prop_oneof![
+        8 => any::<bool>().prop_map(|retry| Op::Pick { retry }),
+        // Failures are frequent, so that rows of them occur.
+        10 => (any::<prop::sample::Index>(), 0_usize..10)
+            .prop_map(|(which, how)| Op::Finish { which: which.index(1 << 20), how }),
+        1 => any::<prop::sample::Index>().prop_map(|i| Op::Cancel { which: i.index(1 << 20) }),
+        1 => any::<prop::sample::Index>().prop_map(|i| Op::Drop { which: i.index(1 << 20) }),
+        4 => (0_u64..3000).prop_map(|millis| Op::Wait { millis }),
+        1 => name.clone().prop_map(|name| Op::Add { name }),
+        1 => name.clone().prop_map(|name| Op::Remove { name }),
+        1 => name.clone().prop_map(|name| Op::Drain { name }),
+        1 => prop::collection::vec(name.clone(), 1..6).prop_map(|names| Op::Replace { names }),
+        1 => Just(Op::Refresh),
+        2 => name.clone().prop_map(|name| Op::ConnectFailed { name }),
+        2 => name.prop_map(|name| Op::Connected { name }),
+    ]
+}
+
+fn outcome(how: usize) -> Outcome {
+    match how {
+        0 | 1 => Outcome::success(),
+        2 => Outcome::ignore(),
+        3 => Outcome::failure(Failure::Connect),
+        4 => Outcome::failure(Failure::Timeout),
+        5 => Outcome::failure(Failure::Reset),
+        _ => Outcome::failure(Failure::Status),
+    }
+}
+
+fn config() -> HealthConfig {
+    let mut config = HealthConfig::default();
+    config.consecutive_failures = ROW;
+    config.base_ejection = Duration::from_secs(1);
+    config.max_ejection = Duration::from_secs(4);
+    config.base_reconnect = Duration::from_millis(100);
+    config.max_reconnect = Duration::from_secs(2);
+    config
+}
+
+fn endpoint(name: usize) -> Endpoint {
+    // The three regions are ordered by name, none being measured.
+    Endpoint::new(NAMES[name]).with_region(["here", "next", "there"][name % 3])
+}
+
+/// What the model knows of one node.
+#[derive(Clone, Debug)]
+struct Known {
+    node: Arc<Node>,
+    member: bool,
+    /// Ejected since then for that cause, with a backoff of at most this.
+    ejected: Option<(Time, Failing, Duration)>,
+    failures: u32,
+    rows: [u32; 2],
+    leases: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failing {
+    Requests,
+    Connections,
+}
+
+impl Known {
+    /// Equal jitter: surely out for the first half of the backoff, surely back after all of it; between
+    /// the two the node's word is taken.
+    fn is_up(&self, now: Time) -> bool {
+        match self.ejected {
+            Some((since, _, full)) if now.since(since) < full / 2 - Duration::from_nanos(2) => {
+                false
+            }
+            Some((since, _, full)) if now.since(since) < full => self.node.is_up(now),
+            _ => true,
+        }
+    }
+
+    fn eject(&mut self, now: Time, why: Failing) {
+        if !self.is_up(now) {
+            return;
+        }
+        let HealthConfig { base_ejection, max_ejection, base_reconnect, max_reconnect, .. } =
+            config();
+        let (base, max) = match why {
+            Failing::Requests => (base_ejection, max_ejection),
+            Failing::Connections => (base_reconnect, max_reconnect),
+        };
+        let row = &mut self.rows[why as usize];
+        self.ejected = Some((now, why, (base * (1 << (*row).min(10))).min(max)));
+        *row += 1;
+        self.failures = 0;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    /// All nodes there ever were.
+    nodes: Vec<Known>,
+    now: Time,
+}
+
+impl Model {
+    fn of(&mut self, node: &Arc<Node>) -> &mut Known {
+        let place = self.nodes.iter().position(|known| Arc::ptr_eq(&known.node, node));
+        let place = place.unwrap_or_else(|| {
+            self.nodes.push(Known {
+                node: Arc::clone(node),
+                member: false,
+                ejected: None,
+                failures: 0,
+                rows: [0; 2],
+                leases: 0,
+            });
+            self.nodes.len() - 1
+        });
+        &mut self.nodes[place]
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Known> {
+        self.nodes.iter().filter(|known| known.member)
+    }
+
+    /// Who is in the fleet is the fleet's to say; that it says so rightly is checked by name.
+    fn follow(&mut self, balancer: &Balancer) {
+        let snapshot = balancer.fleet().snapshot();
+        self.nodes.iter_mut().for_each(|known| known.member = false);
+        for (index, node) in snapshot.nodes().iter().enumerate() {
+            self.of(node).member = !snapshot.is_draining(index);
+        }
+    }
+
+    fn failed(&mut self, node: &Arc<Node>) {
+        let now = self.now;
+        let out = self
+            .members()
+            .filter(|known| matches!(known.ejected, Some((_, Failing::Requests, _))))
+            .filter(|known| !known.is_up(now))
+            .count();
+        let cap = (self.members().count() / 2).max(1);
+        let known = self.of(node);
+        known.failures += 1;
+        if known.failures >= ROW && known.member && out < cap {
+            known.eject(now, Failing::Requests);
+        }
+    }
+
+    fn ended(&mut self, lease: &Held, how: usize) {
+        let now = self.now;
+        match how {
+            0 | 1 => {
+                let known = self.of(lease.lease.node());
+                known.failures = 0;
+                if known.is_up(now) || lease.while_out {
+                    (known.ejected, known.rows) = (None, [0; 2]);
+                }
+            }
+            2 => {}
+            3 => self.of(lease.lease.node()).eject(now, Failing::Connections),
+            _ => self.failed(lease.lease.node()),
+        }
+    }
+
+    /// Those of whom one must be picked: the nearest region of the best kind that there is.
+    fn allowed(&self, tried: &[EndpointId], locality: bool) -> Vec<&Arc<Node>> {
+        let untried = |known: &&Known| !tried.contains(known.node.id());
+        let up = |known: &&Known| known.is_up(self.now);
+        let kinds: [Vec<&Known>; 4] = [
+            self.members().filter(up).filter(untried).collect(),
+            self.members().filter(up).collect(),
+            self.members().filter(untried).collect(),
+            self.members().collect(),
+        ];
+        let kind = kinds.into_iter().find(|kind| !kind.is_empty()).unwrap_or_default();
+        let region = |known: &&Known| known.node.endpoint().locality().region.clone();
+        let nearest = kind.iter().map(region).min();
+        kind.into_iter()
+            .filter(|known| !locality || Some(region(known)) == nearest)
+            .map(|known| &known.node)
+            .collect()
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    lease: Lease,
+    while_out: bool,
+}
+
+fn check(policy: &str, locality: bool, ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut rng = Rng::seeded(1);
+    let mut builder = Balancer::builder()
+        .policy(by_name(policy, None, &Place::default(), &mut rng).unwrap())
+        .health(config())
+        .endpoints((0..4).map(endpoint));
+    if locality {
+        builder = builder.locality(Place::in_region("here"));
+    }
+    let balancer = builder.build().unwrap();
+    let fleet = balancer.fleet();
+    let mut model = Model { now: Time::from_nanos(1_000_000_001), ..Model::default() };
+    let mut held: Vec<Held> = Vec::new();
+    let mut tried: Vec<EndpointId> = Vec::new();
+    model.follow(&balancer);
+    for op in ops {
+        let now = model.now;
+        let find = |name: usize| {
+            let snapshot = fleet.snapshot();
+            snapshot.nodes().iter().find(|node| node.id().as_str() == NAMES[name]).cloned()
+        };
+        match op {
+            Op::Pick { retry } => {
+                if !retry {
+                    tried.clear();
+                }
+                let context =
+                    Context::new().with_request_class(CLASS).with_key("k").with_tried(&tried);
+                let allowed = model.allowed(&tried, locality);
+                let Ok(lease) = balancer.pick(now, &context, &mut rng) else {
+                    prop_assert!(allowed.is_empty(), "refused, with {allowed:?} there");
+                    continue;
+                };
+                let sound = allowed.iter().any(|node| Arc::ptr_eq(node, lease.node()));
+                prop_assert!(sound, "picked {:?}, not of {allowed:?}", lease.id());
+                prop_assert_eq!(lease.is_repeat(), tried.contains(lease.id()));
+                let known = model.of(lease.node());
+                known.leases += 1;
+                let while_out = !known.is_up(now);
+                tried.push(lease.id().clone());
+                held.push(Held { lease, while_out });
+            }
+            Op::Finish { which, how } if !held.is_empty() => {
+                let ending = held.swap_remove(which % held.len());
+                model.of(ending.lease.node()).leases -= 1;
+                model.ended(&ending, *how);
+                ending.lease.finish(now, outcome(*how));
+            }
+            Op::Cancel { which } if !held.is_empty() => {
+                let Held { lease, .. } = held.swap_remove(which % held.len());
+                model.of(lease.node()).leases -= 1;
+                lease.cancel(now);
+            }
+            Op::Drop { which } if !held.is_empty() => {
+                let Held { lease, .. } = held.swap_remove(which % held.len());
+                model.of(lease.node()).leases -= 1;
+            }
+            Op::Finish { .. } | Op::Cancel { .. } | Op::Drop { .. } => {}
+            Op::Wait { millis } => model.now += Duration::from_millis(*millis),
+            Op::Add { name } => {
+                fleet.add(endpoint(*name));
+                model.follow(&balancer);
+                prop_assert!(model.members().any(|k| k.node.id().as_str() == NAMES[*name]));
+            }
+            Op::Remove { name } => {
+                let there = find(*name).is_some();
+                prop_assert_eq!(fleet.remove(&NAMES[*name].into()).is_ok(), there);
+                model.follow(&balancer);
+                prop_assert!(find(*name).is_none());
+            }
+            Op::Drain { name } => {
+                let _ = fleet.drain(&NAMES[*name].into());
+                model.follow(&balancer);
+                prop_assert!(model.members().all(|k| k.node.id().as_str() != NAMES[*name]));
+            }
+            Op::Replace { names } => {
+                let mut names = names.clone();
+                names.sort_unstable();
+                names.dedup();
+                fleet.replace(names.iter().map(|name| endpoint(*name)).collect()).unwrap();
+                model.follow(&balancer);
+                prop_assert_eq!(model.members().count(), names.len());
+            }
+            Op::Refresh => {
+                fleet.refresh();
+                model.follow(&balancer);
+            }
+            Op::ConnectFailed { name } => {
+                if let Some(node) = find(*name) {
+                    model.of(&node).eject(now, Failing::Connections);
+                    node.connect_failed(now);
+                }
+            }
+            Op::Connected { name } => {
+                if let Some(node) = find(*name) {
+                    let known = model.of(&node);
+                    if matches!(known.ejected, Some((_, Failing::Connections, _))) {
+                        known.ejected = None;
+                    }
+                    known.rows[Failing::Connections as usize] = 0;
+                    node.connected();
+                }
+            }
+        }
+        for known in &model.nodes {
+            let up = known.is_up(model.now);
+            prop_assert_eq!(known.node.is_up(model.now), up, "{:?} after {:?}", known, op);
+            prop_assert_eq!(known.node.in_flight(), known.leases);
+        }
+    }
+    drop(held);
+    prop_assert!(model.nodes.iter().all(|known| known.node.in_flight() == 0));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_ejected_endpoint_is_never_picked_while_an_eligible_one_exists(
+        policy in prop::sample::select(POLICY_NAMES),
+        locality in any::<bool>(),
+        ops in prop::collection::vec(op(), 1..150),
+    ) {
+        check(policy, locality, &ops)?;
+    }
+}
+
+#[test]
+fn when_all_are_down_all_are_used() {
+    let mut rng = Rng::seeded(1);
+    for policy in ["random", "round_robin", "least_request", "peak_ewma"] {
+        let balancer = Balancer::builder()
+            .policy(by_name(policy, None, &Place::default(), &mut rng).unwrap())
+            .endpoints((0..4).map(endpoint))
+            .build()
+            .unwrap();
+        let now = Time::from_nanos(1_000_000_000);
+        let snapshot = balancer.fleet().snapshot();
+        snapshot.nodes().iter().for_each(|node| node.connect_failed(now));
+        let mut used = std::collections::BTreeSet::new();
+        let leases: Vec<Lease> =
+            (0..100).map(|_| balancer.pick(now, &Context::new(), &mut rng).unwrap()).collect();
+        used.extend(leases.iter().map(|lease| lease.id().clone()));
+        assert_eq!(used.len(), 4, "{policy}");
+        assert_eq!(balancer.counters().fail_open, 100, "{policy}");
+        // The first to answer is back at once; it does not have to wait for its backoff.
+        let answered = Arc::clone(leases[0].node());
+        leases.into_iter().next().unwrap().finish(now, Outcome::success());
+        assert!(answered.is_up(now), "{policy}");
+    }
+}
