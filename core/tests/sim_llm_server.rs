@@ -167,6 +167,18 @@ fn the_last_in_is_preempted_and_computed_again_without_repeating_tokens() {
 }
 
 #[test]
+fn a_preempted_request_goes_before_those_that_came_later() {
+    let preset = exact().with_kv_tokens(2 * 512).with_prefix_cache(false);
+    let mut bench = Bench::new(preset);
+    let ids = [6, 5].map(|output| bench.submit(Request::new(510, output)));
+    bench.step();
+    let later = bench.submit(Request::new(10, 1));
+    bench.run();
+    assert_eq!(bench.server.preemptions(), 1);
+    assert_eq!(bench.done(), [ids[0], ids[1], later]);
+}
+
+#[test]
 fn a_known_prefix_is_not_computed_again_but_its_last_block_is() {
     let mut bench = Bench::new(exact().with_costs(10.0, 0.01, 0.0, 0.0));
     let mut ask = |prompt: u32, blocks: [u64; 2]| {

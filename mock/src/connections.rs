@@ -89,7 +89,8 @@ impl Connections {
                 })
             };
             let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new());
+            // No limit on the time between requests: clients keep idle connections in their pools.
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
             builder.http2().timer(TokioTimer::new());
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);

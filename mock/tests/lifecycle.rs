@@ -10,6 +10,7 @@ use std::{
 };
 
 use client::{Client, endless, preset, slow_preset, soon, start, until, whole};
+use futures_util::FutureExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -123,8 +124,11 @@ async fn more_connections_than_allowed_wait_their_turn() {
     assert_eq!(first.get("/health").await.status, StatusCode::OK);
     // The first client keeps its connection until it is dropped.
     let second = Client::new(&server);
-    let waiting = tokio::spawn(async move { second.get("/health").await.status });
-    assert_eq!(first.get("/health").await.status, StatusCode::OK);
+    let mut waiting = tokio::spawn(async move { second.get("/health").await.status });
+    for _ in 0..50 {
+        assert_eq!(first.get("/health").await.status, StatusCode::OK);
+    }
+    assert!((&mut waiting).now_or_never().is_none(), "fifty answers later");
     drop(first);
     assert_eq!(soon(waiting).await.unwrap(), StatusCode::OK);
 }

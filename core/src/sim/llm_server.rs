@@ -167,9 +167,8 @@ impl LlmServer {
         if self.step_end.is_some() {
             return self.step_end;
         }
-        if self.reserve_decode_blocks() {
-            self.admit(now);
-        }
+        self.reserve_decode_blocks();
+        self.admit(now);
         if self.running.is_empty() {
             return None;
         }
@@ -236,18 +235,17 @@ impl LlmServer {
         &self.preset
     }
 
-    /// A block for every decoding sequence that crosses into a new one; false if that cost a
-    /// preemption, so that the freed blocks do not go to newcomers at once.
-    fn reserve_decode_blocks(&mut self) -> bool {
+    /// A block for every decoding sequence that crosses into a new one, taken from the sequence
+    /// admitted last if there is none. That one then waits at the front, so newcomers can't take
+    /// what it left.
+    fn reserve_decode_blocks(&mut self) {
         let block = self.preset.block_tokens;
-        let mut calm = true;
         let mut index = 0;
         while let Some(&slot) = self.running.get(index) {
             let sequence = &self.slots[slot as usize];
             let held = sequence.shared + sequence.private;
             let crosses = sequence.computed >= sequence.target && sequence.computed >= held * block;
             if crosses && !self.kv.take(1) {
-                calm = false;
                 // May be the sequence itself, which then is not at `index` any more.
                 self.preempt_last();
                 continue;
@@ -255,7 +253,6 @@ impl LlmServer {
             self.slots[slot as usize].private += u32::from(crosses);
             index += 1;
         }
-        calm
     }
 
     fn preempt_last(&mut self) {
