@@ -1,7 +1,7 @@
 //! The gRPC side: health, and one method for each kind of call.
 //!
 //! Every answer of the inference service carries the load report in the trailer
-//! `endpoint-load-metrics-bin`. Tonic lets a handler set no trailers on success, so the report is
+//! `endpoint-load-metrics-bin`, and one that ended well its times in `server-timing`. Tonic lets a handler set no trailers on success, so the report is
 //! put into the trailers frame of the finished response; that is also the latest moment, when the
 //! report is freshest. As over HTTP, headers of a stream leave with the first token.
 
@@ -29,6 +29,7 @@ use crate::{
         inference_server::{Inference, InferenceServer},
     },
     replica::{Fate, Replica},
+    server_timing::CallTimes,
     text,
 };
 
@@ -77,11 +78,11 @@ impl Services {
                 response.unwrap_or_else(|never| match never {})
             }
         };
-        let response = self.with_load_report(response);
+        let response = self.with_trailers(response);
         if fate == Fate::Reset { hangup.midway(response) } else { response }
     }
 
-    fn with_load_report(
+    fn with_trailers(
         &self,
         mut response: http::Response<tonic::body::Body>,
     ) -> http::Response<Body> {
@@ -91,10 +92,14 @@ impl Services {
             return boxed(response);
         }
         let replica = self.replica.clone();
+        let times = response.extensions_mut().remove::<CallTimes>();
         boxed(response.map(|body| {
             body.map_frame(move |mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
                     insert_load_report(&replica, trailers);
+                    if let Some(times) = &times {
+                        times.insert(trailers);
+                    }
                 }
                 frame
             })
@@ -137,7 +142,9 @@ impl Inference for Calls {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Chunks>, Status> {
-        Ok(Response::new(self.pieces(&request.into_inner()).await?))
+        let times = CallTimes::default();
+        let pieces = self.pieces(&request.into_inner(), times.clone()).await?;
+        Ok(timed(pieces, times))
     }
 
     async fn generate_from_parts(
@@ -168,18 +175,20 @@ impl Inference for Calls {
         request: Request<Streaming<GenerateRequest>>,
     ) -> Result<Response<Chunks>, Status> {
         let (calls, turns) = (self.clone(), request.into_inner());
-        let answers = stream::unfold(Some((calls, turns)), |state| async move {
-            let (calls, mut turns) = state?;
+        let times = CallTimes::default();
+        let state = Some((calls, turns, times.clone()));
+        let answers = stream::unfold(state, |state| async move {
+            let (calls, mut turns, times) = state?;
             let turn = match turns.message().await {
                 Ok(turn) => turn?,
                 Err(status) => return Some((failed(status), None)),
             };
-            match calls.pieces(&turn).await {
-                Ok(pieces) => Some((pieces, Some((calls, turns)))),
+            match calls.pieces(&turn, times.clone()).await {
+                Ok(pieces) => Some((pieces, Some((calls, turns, times)))),
                 Err(status) => Some((failed(status), None)),
             }
         });
-        Ok(Response::new(Box::pin(answers.flatten())))
+        Ok(timed(Box::pin(answers.flatten()), times))
     }
 }
 
@@ -187,19 +196,22 @@ impl Calls {
     async fn whole(&self, ask: &GenerateRequest) -> Result<Response<GenerateResponse>, Status> {
         let (mut ticket, prompt_tokens, max_tokens) = self.submit(ask, false)?;
         let timing = ticket.end().await.map_err(status)?;
-        Ok(Response::new(GenerateResponse {
+        let times = CallTimes::default();
+        times.add(&timing);
+        let answer = GenerateResponse {
             text: text::tokens(0, max_tokens),
             usage: Some(usage(prompt_tokens, max_tokens, &timing)),
-        }))
+        };
+        Ok(timed(answer, times))
     }
 
     /// Returns when the first token is there.
-    async fn pieces(&self, ask: &GenerateRequest) -> Result<Chunks, Status> {
+    async fn pieces(&self, ask: &GenerateRequest, times: CallTimes) -> Result<Chunks, Status> {
         let (mut ticket, prompt_tokens, max_tokens) = self.submit(ask, true)?;
         let first = ticket.beyond(0).await.map_err(status)?;
-        let state = Some((ticket, 0, Some(first)));
+        let state = Some((ticket, 0, Some(first), times));
         let chunks = stream::unfold(state, move |state| async move {
-            let (mut ticket, sent, ready) = state?;
+            let (mut ticket, sent, ready, times) = state?;
             let progress = match ready {
                 Some(progress) => Ok(progress),
                 None => ticket.beyond(sent).await,
@@ -209,12 +221,15 @@ impl Calls {
                 Err(refusal) => return Some((Err(status(refusal)), None)),
             };
             let timing = progress.end.and_then(Result::ok);
+            if let Some(timing) = &timing {
+                times.add(timing);
+            }
             let chunk = GenerateChunk {
                 text: text::tokens(sent, progress.tokens),
                 tokens: progress.tokens - sent,
                 usage: timing.map(|timing| usage(prompt_tokens, max_tokens, &timing)),
             };
-            let rest = timing.is_none().then_some((ticket, progress.tokens, None));
+            let rest = timing.is_none().then_some((ticket, progress.tokens, None, times));
             Some((Ok(chunk), rest))
         });
         Ok(Box::pin(chunks))
@@ -235,6 +250,12 @@ impl Calls {
 
 /// Tokens generated where the request sets no limit.
 const DEFAULT_TOKENS: u32 = 16;
+
+fn timed<T>(answer: T, times: CallTimes) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(times);
+    response
+}
 
 fn failed(status: Status) -> Chunks {
     Box::pin(stream::once(future::ready(Err(status))))

@@ -6,11 +6,11 @@
 //! each token comes is what [`trimtab_core::sim::LlmServer`] says. [`Faults`] can be switched while
 //! it runs, through a handle or `POST /faults`.
 //!
-//! **Times on an answer.** The response header `server-timing: queue;dur=1.250, processing;dur=93.412`
-//! (W3C Server Timing, milliseconds) on whole HTTP answers; `timings` in the JSON of whole answers
-//! and of a stream's last chunk; `Usage` over gRPC. Processing is from admission to the last token,
-//! without the queue. Envoy's `x-envoy-upstream-service-time` is the proxy's to set: it holds queue
-//! and network too.
+//! **Times on an answer.** `server-timing: queue;dur=1.250, processing;dur=93.412` (W3C Server
+//! Timing, milliseconds): a header on whole HTTP answers, a trailer on HTTP streams and on gRPC.
+//! Besides, `timings` in the JSON of whole answers and of a stream's last chunk, and `Usage` over
+//! gRPC. Processing is from admission to the last token, without the queue. Envoy's
+//! `x-envoy-upstream-service-time` is the proxy's to set: it holds queue and network too.
 //!
 //! **What it does not imitate:** sampling, stop words, several choices, tools, the content of
 //! answers. Prompts count four characters a token.
@@ -30,6 +30,7 @@ mod prompt;
 mod replica;
 mod run;
 mod server;
+mod server_timing;
 mod stats;
 mod text;
 

@@ -36,6 +36,10 @@ fn report(metadata: &MetadataMap) -> OrcaLoadReport {
     OrcaLoadReport::decode(value.to_bytes().unwrap()).unwrap()
 }
 
+fn timing(metadata: &MetadataMap) -> &str {
+    metadata.get("server-timing").expect("times").to_str().unwrap()
+}
+
 async fn drain(stream: &mut Streaming<GenerateChunk>) -> Vec<GenerateChunk> {
     let mut chunks = Vec::new();
     while let Some(chunk) = soon(stream.message()).await.unwrap() {
@@ -51,6 +55,7 @@ async fn a_unary_call() {
     let report = report(response.metadata());
     assert_eq!(report.named_metrics["num_requests_running"], 0.0);
     assert!(report.rps_fractional > 0.0);
+    assert!(timing(response.metadata()).ends_with(", processing;dur=4.160"));
     let answer = response.into_inner();
     assert_eq!(answer.text, text(5));
     let usage = answer.usage.unwrap();
@@ -73,6 +78,8 @@ async fn server_streaming() {
     assert_eq!(last.usage.unwrap().completion_tokens, 300);
     let trailers = soon(stream.trailers()).await.unwrap().expect("trailers");
     assert_eq!(report(&trailers).named_metrics["num_requests_running"], 0.0);
+    // 300 iterations of 0.8 ms and 0.16 for the prompt.
+    assert!(timing(&trailers).ends_with(", processing;dur=240.160"), "{}", timing(&trailers));
 }
 
 #[tokio::test]
@@ -97,7 +104,9 @@ async fn bidirectional_streaming() {
         }
     }
     assert_eq!(answers, [text(2), text(4), String::new()]);
-    assert!(soon(stream.trailers()).await.unwrap().is_some());
+    let trailers = soon(stream.trailers()).await.unwrap().expect("trailers");
+    // Both answers: six iterations of 0.8 ms, one prompt token each.
+    assert!(timing(&trailers).ends_with(", processing;dur=4.960"), "{}", timing(&trailers));
 }
 
 #[tokio::test]

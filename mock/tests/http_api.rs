@@ -2,8 +2,9 @@
 
 mod client;
 
-use client::{Client, endless, preset, slow_preset, start, until, whole};
+use client::{Client, endless, preset, slow_preset, soon, start, until, whole};
 use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 fn chat(extra: &Value) -> Value {
@@ -138,6 +139,28 @@ async fn the_times_on_an_answer_are_those_of_the_model() {
     let timings = &answer.json()["timings"];
     assert_eq!(timings["prefill_ms"], 16.8);
     assert!((timings["decode_ms"].as_f64().unwrap() - 101.6).abs() < 1e-6);
+}
+
+#[tokio::test]
+async fn the_times_of_a_stream_come_as_a_trailer_for_those_who_ask() {
+    let server = start(|builder| builder).await;
+    let body = json!({ "model": "m", "prompt": vec![1; 200], "max_tokens": 2, "stream": true });
+    let te = Some(("te", "trailers"));
+    for (client, header, expected) in [
+        (Client::new(&server), te, true),
+        (Client::new(&server), None, false),
+        (Client::http2(&server), te, true),
+    ] {
+        let response =
+            client.send(Method::POST, "/v1/completions", header, body.to_string()).await.unwrap();
+        let collected = soon(response.into_body().collect()).await.unwrap();
+        let trailers = collected.trailers();
+        assert_eq!(trailers.is_some(), expected);
+        if let Some(trailers) = trailers {
+            let timing = trailers["server-timing"].to_str().unwrap();
+            assert!(timing.ends_with(", processing;dur=17.600"), "{timing}");
+        }
+    }
 }
 
 #[tokio::test]

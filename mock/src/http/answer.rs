@@ -5,11 +5,9 @@
 //! the same for each token, so it is built once and copied. Tokens that came since the last write
 //! go out together, each in its own event.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
@@ -24,6 +22,7 @@ use crate::{
     body::{Body, BodyError},
     engine::{Progress, Ticket},
     replica::Replica,
+    server_timing::{self, SERVER_TIMING},
     text,
 };
 
@@ -38,15 +37,7 @@ pub(super) async fn answer(replica: &Replica, mut ask: Ask) -> Result<Response<B
     }
     let timing = ticket.end().await?;
     let mut response = json_response(StatusCode::OK, &envelope.whole(&ask, &timing));
-    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let value = format!(
-        "queue;dur={:.3}, processing;dur={:.3}",
-        millis(timing.queue),
-        millis(timing.processing())
-    );
-    if let Ok(value) = HeaderValue::try_from(value) {
-        response.headers_mut().insert("server-timing", value);
-    }
+    server_timing::insert(response.headers_mut(), timing.queue, timing.processing());
     Ok(response)
 }
 
@@ -114,6 +105,8 @@ struct Stream {
     ask: Ask,
     sent: u32,
     ended: bool,
+    /// To be sent after the last event.
+    trailers: Option<HeaderMap>,
     /// The first event of a chat, which only says whose turn it is.
     role: String,
     before_token: String,
@@ -150,7 +143,18 @@ impl Stream {
         };
         let finish = choice(last, json!(finish_reason(&ask)));
         let usage = ask.include_usage.then(|| envelope.chunk(&ask, &json!([])));
-        Self { ticket, sent: 0, ended: false, role, before_token, after_token, finish, usage, ask }
+        Self {
+            ticket,
+            sent: 0,
+            ended: false,
+            trailers: None,
+            role,
+            before_token,
+            after_token,
+            finish,
+            usage,
+            ask,
+        }
     }
 
     /// The events for what is new.
@@ -169,6 +173,9 @@ impl Stream {
         self.sent = progress.tokens;
         if let Some(Ok(timing)) = progress.end {
             self.ended = true;
+            let mut trailers = HeaderMap::with_capacity(1);
+            server_timing::insert(&mut trailers, timing.queue, timing.processing());
+            self.trailers = Some(trailers);
             self.finish["timings"] = timings(&timing);
             text.push_str(&event(&self.finish));
             if let Some(chunk) = &mut self.usage {
@@ -184,7 +191,8 @@ impl Stream {
 fn stream_response(stream: Stream, first: Progress) -> Response<Body> {
     let frames = stream::unfold((stream, Some(first)), |(mut stream, ready)| async move {
         if stream.ended {
-            return None;
+            let trailers = Frame::trailers(stream.trailers.take()?);
+            return Some((Ok(trailers), (stream, None)));
         }
         let progress = match ready {
             Some(progress) => Ok(progress),
@@ -204,6 +212,7 @@ fn stream_response(stream: Stream, first: Progress) -> Response<Body> {
     headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::TRAILER, HeaderValue::from_static(SERVER_TIMING));
     response
 }
 
