@@ -79,7 +79,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Most requests that wait for the model, at least 1; more get 429 or `RESOURCE_EXHAUSTED`.
+    /// Most requests beyond those that the preset runs at once, at least 1; more get 429 or
+    /// `RESOURCE_EXHAUSTED`.
     pub fn max_waiting(mut self, requests: usize) -> Self {
         self.max_waiting = requests;
         self

@@ -65,7 +65,9 @@ impl Engine {
         stats: Stats,
         max_waiting: usize,
     ) -> Self {
-        let (submissions, queue) = mpsc::channel(max_waiting.clamp(1, 1_024));
+        // Requests that come at once fit as far as the model would take them.
+        let limit = model.preset().max_seqs.saturating_add(max_waiting);
+        let (submissions, queue) = mpsc::channel(limit.clamp(1, 4_096));
         let (occupancy, gauge) = watch::channel(model.occupancy());
         let driver = Driver {
             model,
@@ -78,7 +80,7 @@ impl Engine {
             faults,
             stats,
             occupancy,
-            max_waiting,
+            limit,
         };
         tokio::spawn(driver.run());
         Self { submissions, occupancy: gauge }
@@ -130,7 +132,8 @@ struct Driver {
     faults: watch::Receiver<Faults>,
     stats: Stats,
     occupancy: watch::Sender<Occupancy>,
-    max_waiting: usize,
+    /// Most requests in the model.
+    limit: usize,
 }
 
 struct Live {
@@ -189,7 +192,7 @@ impl Driver {
     fn accept(&mut self, submission: Submission) {
         let Submission { request, streamed, progress } = submission;
         let prompt_tokens = request.prompt_tokens;
-        let outcome = if self.model.occupancy().waiting >= self.max_waiting {
+        let outcome = if self.live.len() >= self.limit {
             Err(Refusal::QueueFull)
         } else {
             self.model.submit(self.now(), request).map_err(Refusal::from)

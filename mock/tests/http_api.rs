@@ -341,3 +341,15 @@ async fn a_full_queue_answers_429() {
     }
     waiting.abort();
 }
+
+#[tokio::test]
+async fn requests_that_come_at_once_fill_the_free_places() {
+    let server = start(|builder| builder.max_waiting(1)).await;
+    let client = Client::new(&server);
+    let body = json!({ "model": "m", "prompt": "x", "max_tokens": 2 });
+    // Eight run at once on this preset, and one waits.
+    let answers = (0..9).map(|_| client.post("/v1/completions", &body));
+    for answer in futures_util::future::join_all(answers).await {
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+}

@@ -15,7 +15,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::oneshot;
-use trimtab_mock::{MockError, Server, StopReason, run};
+use trimtab_mock::{Faults, MockError, Server, StopReason, run};
 
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_cancels_its_request() {
@@ -84,13 +84,18 @@ async fn options_out_of_range_are_named() {
 
 #[tokio::test]
 async fn a_graceful_shutdown_lets_requests_end() {
-    let server = start(|builder| builder.grace(Duration::from_secs(60))).await;
+    let slow = Faults::default().apply(&json!({ "slow_down": 500 })).unwrap();
+    let server = start(|builder| builder.grace(Duration::from_secs(60)).faults(slow)).await;
+    let faults = server.faults().clone();
     let mut occupancy = server.occupancy();
     let client = Client::new(&server);
     let body = json!({ "model": "m", "prompt": "x", "max_tokens": 300, "stream": true });
     let response = client.start("/v1/completions", &body).await.unwrap();
     assert_eq!(occupancy.borrow_and_update().running, 1);
-    let (answer, ()) = soon(async { tokio::join!(whole(response), server.shutdown()) }).await;
+    // Slow until the shutdown has begun, so that it finds the request running.
+    let speed_up = async { faults.clear() };
+    let ((), answer, ()) =
+        soon(async { tokio::join!(server.shutdown(), whole(response), speed_up) }).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
     client.start("/v1/completions", &body).await.expect_err("nobody listens");
@@ -157,7 +162,7 @@ fn the_blocking_entry_runs_until_it_is_told_to_stop() {
 
 #[test]
 fn the_blocking_entry_ends_with_the_exit_fault() {
-    let faults = trimtab_mock::Faults::default().apply(&json!({ "exit_after_s": 0 })).unwrap();
+    let faults = Faults::default().apply(&json!({ "exit_after_s": 0 })).unwrap();
     let builder = Server::builder().faults(faults);
     let reason = run(builder, ([127, 0, 0, 1], 0).into(), |_| (), std::future::pending());
     assert_eq!(reason.unwrap(), StopReason::ExitFault);
