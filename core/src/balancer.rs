@@ -191,8 +191,9 @@ impl Builder {
         self
     }
 
-    /// The latency that a failure counts as, at least; 5 s if not told. A server's own word
-    /// (Retry-After) takes its place, up to 300 s.
+    /// The latency that a failure counts as, at least; 5 s if not told. Where answers take long it counts
+    /// as ten times the slowest success of late. A server's own word (Retry-After) takes its place, up
+    /// to 300 s.
     pub fn failure_penalty(mut self, penalty: Duration) -> Self {
         self.shared.failure_penalty = penalty;
         self

@@ -140,7 +140,9 @@ impl Fleet {
                 Member { node, draining: false }
             })
             .collect();
-        known.values().for_each(|gone| gone.set_member(false));
+        for gone in known.values() {
+            gone.set_member(false);
+        }
         self.publish(&mut members);
         Ok(())
     }
@@ -161,16 +163,13 @@ impl Fleet {
     }
 
     fn upsert(&self, members: &mut Members, endpoint: Endpoint) {
-        match position(members, endpoint.id()) {
-            Ok(place) => {
-                let known = Arc::clone(&members.list[place].node);
-                let node = self.node_for(Some(known), endpoint);
-                members.list[place] = Member { node, draining: false };
-            }
-            Err(_) => {
-                let node = self.node_for(None, endpoint);
-                members.list.push(Member { node, draining: false });
-            }
+        if let Ok(place) = position(members, endpoint.id()) {
+            let known = Arc::clone(&members.list[place].node);
+            let node = self.node_for(Some(known), endpoint);
+            members.list[place] = Member { node, draining: false };
+        } else {
+            let node = self.node_for(None, endpoint);
+            members.list.push(Member { node, draining: false });
         }
     }
 

@@ -102,6 +102,7 @@ impl Lease {
             let latency = now.since(self.started);
             self.first_byte = Some(latency);
             self.node.latency.record(now, latency, self.node.shared.tau);
+            self.node.shared.slowest.record(now, latency);
         }
     }
 
@@ -155,7 +156,9 @@ impl Lease {
         match outcome.verdict {
             Verdict::Success => {
                 if self.first_byte.is_none() {
-                    node.latency.record(now, now.since(self.started), shared.tau);
+                    let latency = now.since(self.started);
+                    node.latency.record(now, latency, shared.tau);
+                    shared.slowest.record(now, latency);
                 }
                 node.success.record(now, true);
                 if node.health.succeeded(now, self.while_out) {
@@ -163,9 +166,10 @@ impl Lease {
                 }
             }
             Verdict::Failure(failure) => {
-                const LONGEST_PENALTY: Duration = Duration::from_secs(300);
-                let penalty = outcome.retry_after.unwrap_or(shared.failure_penalty);
-                let cost = penalty.min(LONGEST_PENALTY).max(now.since(self.started));
+                const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
+                let pushback = outcome.retry_after.map(|after| after.min(LONGEST_PUSHBACK));
+                let cost = pushback.unwrap_or_else(|| shared.failure_cost(now));
+                let cost = cost.max(now.since(self.started));
                 node.latency.record_at_least(now, cost, shared.tau);
                 node.success.record(now, false);
                 if failure == Failure::Connect {

@@ -130,6 +130,18 @@ impl Node {
         self.latency.mean()
     }
 
+    /// The time that an answer takes in the end, in nanoseconds: the mean latency over the success rate
+    /// of the last ten seconds, for with rate s it takes 1/s attempts to get one. With no answer in that
+    /// time the past is not forgotten at once: it is no less than the decaying peak, which failures
+    /// raise. `None` before the first sample.
+    pub fn answer_time(&self, now: Time) -> Option<f32> {
+        match (self.recent(now).rate(), self.mean_latency()) {
+            (Some(rate), Some(mean)) if rate > 0.0 => Some(mean / rate as f32),
+            (Some(_), _) => Some(f32::INFINITY),
+            (None, mean) => self.peak_latency(now).map(|peak| mean.unwrap_or(peak).max(peak)),
+        }
+    }
+
     /// What requests take beyond their predicted service cost, in nanoseconds, averaged over a
     /// second.
     #[inline]

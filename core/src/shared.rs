@@ -14,7 +14,10 @@ use crate::{
     log::DecisionLog,
     node::Node,
     policy::{Fallback, Policy},
-    signal::health::{Cause, HealthConfig},
+    signal::{
+        health::{Cause, HealthConfig},
+        slowest::Slowest,
+    },
     sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
     time::Time,
 };
@@ -25,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) health: HealthConfig,
     /// Time constant of the latency averages.
     pub(crate) tau: Duration,
-    /// What a failure counts as at least.
+    /// What a failure costs at least.
     pub(crate) failure_penalty: Duration,
     pub(crate) log: Option<Arc<DecisionLog>>,
     /// Share of picks that choose uniformly at random, for the log's sake.
@@ -35,6 +38,7 @@ pub(crate) struct Shared {
     /// Unix time at [`Time::ZERO`].
     pub(crate) unix_origin: Duration,
     pub(crate) counters: Counters,
+    pub(crate) slowest: Slowest,
     /// Endpoints in the fleet that are not draining.
     pub(crate) fleet_size: AtomicU32,
     /// Who was ejected for failures, and until when. Touched only when an ejection is due.
@@ -63,9 +67,16 @@ impl Shared {
             archetype_labels: vec!["archetype".to_owned()],
             unix_origin: Duration::ZERO,
             counters: Counters::default(),
+            slowest: Slowest::default(),
             fleet_size: AtomicU32::new(0),
             ejected: Mutex::new(Vec::new()),
         }
+    }
+
+    /// What a failure at `now` costs: more than any answer, so that failing fast never pays.
+    pub(crate) fn failure_cost(&self, now: Time) -> Duration {
+        const ABOVE_THE_SLOWEST: u32 = 10;
+        self.failure_penalty.max(self.slowest.get(now).saturating_mul(ABOVE_THE_SLOWEST))
     }
 
     pub(crate) fn connect_failed(&self, node: &Node, now: Time) {

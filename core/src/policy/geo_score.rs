@@ -5,10 +5,9 @@
 //! score       = 0.5 performance + 0.3 health + 0.2 region     region: 1.0 the same, 0.8 another
 //! ```
 //!
-//! Latency is the mean of successes, or the estimated network round trip before the first, divided by
-//! the success rate: the time that an answer takes in the end, without end where all fail. By the sum
-//! alone a server that fails at once would beat a healthy one that takes two seconds. Health is the
-//! success rate of the last ten seconds. It scores what locality tiers only order, so use it with
+//! Latency is [`Node::answer_time`], the mean of successes where none failed, or the estimated network
+//! round trip before the first sample. By successes alone a server that fails at once would beat a
+//! healthy one that takes two seconds. Health is the success rate of the last ten seconds. It scores what locality tiers only order, so use it with
 //! locality off. All endpoints are compared up to 16, else two distinct ones drawn at random.
 
 use std::sync::Arc;
@@ -68,10 +67,9 @@ struct Scores {
 impl Scores {
     fn score_of(&self, node: &Node, index: usize, now: Time) -> f64 {
         let fixed = &self.fixed[index];
-        let latency_ms = node.mean_latency().map_or(fixed.trip_ms, |nanos| nanos / 1e6);
+        let latency_ms = node.answer_time(now).map_or(fixed.trip_ms, |nanos| nanos / 1e6);
+        let performance = 1.0 / (1.0 + latency_ms / 1000.0);
         let health = node.recent(now).rate().unwrap_or(1.0) as f32;
-        // 1 / (1 + latency / health), which is 0 at a health of 0.
-        let performance = health / (health + latency_ms / 1000.0).max(f32::MIN_POSITIVE);
         f64::from(0.5 * performance + 0.3 * health + 0.2 * fixed.region)
     }
 }

@@ -4,8 +4,7 @@
 //! large fleet costs more than it gains, and herds. The mean is the moving average of successes (time
 //! to first byte); an endpoint not measured yet counts as the fastest while it is idle, so that it
 //! gets its first request, and as the slowest while that is under way. An endpoint whose requests
-//! fail would look fast by its successes, so its mean is divided by its success rate of the last ten
-//! seconds: with rate s it takes 1/s attempts to get an answer.
+//! fail would look fast by its successes, so [`Node::answer_time`] takes its failures into account.
 
 use std::sync::Arc;
 
@@ -57,12 +56,10 @@ impl Picker for LeastResponseTime {
 
 fn response_time(node: &Node, now: Time) -> f64 {
     let in_flight = f64::from(node.in_flight());
-    let success = node.recent(now).rate().unwrap_or(1.0);
-    let mean = match node.mean_latency() {
-        Some(mean) => f64::from(mean) / success,
-        None if success < 1.0 => f64::INFINITY,
+    let time = match node.answer_time(now) {
+        Some(time) => f64::from(time),
         None if in_flight == 0.0 => 0.0,
         None => f64::INFINITY,
     };
-    mean * (in_flight + 1.0) / f64::from(node.weight())
+    time * (in_flight + 1.0) / f64::from(node.weight())
 }

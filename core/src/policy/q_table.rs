@@ -90,8 +90,8 @@ impl Policy for QTable {
     fn observe(&self, feedback: &Feedback<'_>) {
         let Feedback { node, now, latency, .. } = *feedback;
         if feedback.success == Some(false) {
-            let penalty = node.shared.failure_penalty.as_nanos() as f64;
-            node.residual.record_at_least(now, penalty);
+            let cost = node.shared.failure_cost(now).as_nanos() as f64;
+            node.residual.record_at_least(now, cost);
             return;
         }
         if feedback.charge.is_zero() {

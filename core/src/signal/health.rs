@@ -105,9 +105,9 @@ impl Health {
             return false;
         }
         let until = self.ejected_until.load(Ordering::Relaxed);
-        (until <= now.as_nanos() || sent_while_out)
-            && self.lift(until)
-            && self.ejections_in_a_row.iter().fold(false, |any, row| end(row) || any)
+        let lifted = (until <= now.as_nanos() || sent_while_out) && self.lift(until);
+        // Both rows end, so no short circuit.
+        lifted && (end(&self.ejections_in_a_row[0]) | end(&self.ejections_in_a_row[1]))
     }
 
     /// The endpoint can be reached again, which says nothing of whether its requests succeed. True if

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod latency;
 pub(crate) mod load_report;
 pub(crate) mod residual;
+pub(crate) mod slowest;
 pub(crate) mod success;
 
 pub use load_report::LoadReport;
