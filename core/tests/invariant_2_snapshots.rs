@@ -11,7 +11,7 @@ use std::{
 };
 
 use trimtab_core::{
-    Balancer, Context, Endpoint, EndpointId, Lease, Node, Outcome, Rng, Time, Weight,
+    Balancer, Context, Endpoint, EndpointId, Lease, Node, Outcome, Place, Rng, Time, Weight,
     policy::{Candidates, Choice, Fallback, Mode, Picker, Policy, Refusal, RoundRobin},
 };
 
@@ -138,7 +138,7 @@ fn picks_beside_replacements_are_whole() {
     };
     for name in trimtab_core::policy::POLICY_NAMES {
         let policy =
-            trimtab_core::policy::by_name(name, None, &Default::default(), &mut Rng::seeded(1));
+            trimtab_core::policy::by_name(name, None, &Place::default(), &mut Rng::seeded(1));
         let balancer =
             Balancer::builder().policy(policy.unwrap()).endpoints(fleet('a', 5)).build().unwrap();
         let nodes = Mutex::new(balancer.fleet().snapshot().nodes().to_vec());

@@ -7,36 +7,28 @@ use trimtab_core::{Balancer, Context, Failure, Lease, Outcome, Rng, Time};
 /// How one server answers: the share of requests that fails after a millisecond, and the mean of the
 /// exponential time that the others take.
 #[derive(Clone, Copy, Debug)]
-pub struct Server {
-    pub failing: f64,
-    pub mean: Duration,
+pub(crate) struct Server {
+    pub(crate) failing: f64,
+    pub(crate) mean: Duration,
 }
 
 impl Server {
-    pub fn healthy(mean: Duration) -> Self {
+    pub(crate) fn healthy(mean: Duration) -> Self {
         Self { failing: 0.0, mean }
     }
 }
 
 /// What happened.
 #[derive(Debug, Default, PartialEq)]
-pub struct Run {
+pub(crate) struct Run {
     /// The server of each request, in order.
-    pub picks: Vec<usize>,
-    pub failures: usize,
-}
-
-impl Run {
-    /// The share of requests from the `skip`-th on that went to `server`.
-    pub fn share(&self, server: usize, skip: usize) -> f64 {
-        let late = &self.picks[skip..];
-        late.iter().filter(|pick| **pick == server).count() as f64 / late.len() as f64
-    }
+    pub(crate) picks: Vec<usize>,
+    pub(crate) failures: usize,
 }
 
 /// Sends `requests` at `rate` a second through `balancer`, whose endpoints are named by their index
 /// into `servers`.
-pub fn run(
+pub(crate) fn run(
     balancer: &Balancer,
     servers: &[Server],
     rate: f64,

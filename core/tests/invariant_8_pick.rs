@@ -1,0 +1,184 @@
+//! Invariant 8: a pick takes no lock and allocates nothing; reads never change a signal.
+//!
+//! That reads change nothing is shown on whole runs in `invariant_9_same_picks.rs`, and by each
+//! signal's own tests. The clock cannot be read more than once: the caller reads it, and `clippy.toml`
+//! forbids the core to.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use trimtab_core::{
+    Balancer, Context, Endpoint, EndpointId, Failure, Node, Outcome, Place, Rng, Time,
+    policy::{Candidates, Choice, POLICY_NAMES, PeakEwma, Picker, Policy, Refusal, by_name},
+};
+
+const START: Time = Time::from_nanos(1_000_000_000);
+
+fn balancer(name: &str, n: usize) -> Balancer {
+    Balancer::builder()
+        .policy(by_name(name, None, &Place::default(), &mut Rng::seeded(1)).unwrap())
+        .locality(Place::in_region("r0"))
+        .endpoints((0..n).map(|i| Endpoint::new(i.to_string()).with_region(format!("r{}", i % 2))))
+        .build()
+        .unwrap()
+}
+
+/// Picks and ends in every way, with ejections, retries, and all endpoints down now and then.
+fn picks(balancer: &Balancer, rng: &mut Rng, tried: &[EndpointId], nodes: &[Arc<Node>]) {
+    let mut now = START;
+    let context = Context::new().with_request_class("chat").with_region("r0").with_tried(tried);
+    for round in 0_u32..1000 {
+        now += Duration::from_millis(1);
+        let context = if round % 2 == 0 { context } else { context.with_key(round.to_le_bytes()) };
+        let mut lease = balancer.pick(now, &context, rng).unwrap();
+        match round % 5 {
+            0 => lease.finish(now, Outcome::success()),
+            1 => lease.first_byte(now),
+            2 => lease.cancel(now),
+            3 => lease.finish(now, Outcome::failure(Failure::Connect)),
+            _ => drop(lease),
+        }
+        if round == 500 {
+            nodes.iter().for_each(|node| node.connect_failed(now));
+        }
+    }
+}
+
+#[test]
+fn a_pick_allocates_nothing() {
+    for name in POLICY_NAMES {
+        for n in [1, 8, 100, 300] {
+            let balancer = balancer(name, n);
+            let mut rng = Rng::seeded(1);
+            let tried = ["0".into(), "2".into()];
+            let nodes = balancer.fleet().snapshot().nodes().to_vec();
+            // What a thread's first pick sets up in the snapshot cell is once a thread.
+            drop(balancer.pick(START, &Context::new(), &mut rng));
+            let counted =
+                allocation_counter::measure(|| picks(&balancer, &mut rng, &tried, &nodes));
+            assert_eq!(counted.count_total, 0, "{name}, {n} endpoints: {counted:?}");
+        }
+    }
+}
+
+/// Makes pickers only when told that it may.
+#[derive(Debug)]
+struct Gated<P> {
+    inner: P,
+    entered: mpsc::Sender<()>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl<P: Policy> Policy for Gated<P> {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn picker(&self, group: &[Arc<Node>]) -> Box<dyn Picker> {
+        self.entered.send(()).unwrap();
+        self.go.lock().unwrap().recv().unwrap();
+        self.inner.picker(group)
+    }
+}
+
+/// While a change of the fleet is stuck half way, with the control lock held, requests go on as if
+/// nothing were.
+#[test]
+fn a_pick_waits_for_no_change_of_the_fleet() {
+    let (entered, has_entered) = mpsc::channel();
+    let (let_go, go) = mpsc::channel();
+    let policy = Gated { inner: PeakEwma::default(), entered, go: Mutex::new(go) };
+    let_go.send(()).unwrap();
+    let balancer = Balancer::builder().policy(policy).endpoints([Endpoint::new("a")]).build();
+    let balancer = balancer.unwrap();
+    has_entered.recv().unwrap();
+    std::thread::scope(|scope| {
+        let changing = balancer.clone();
+        let change = scope.spawn(move || changing.fleet().add(Endpoint::new("b")));
+        has_entered.recv().unwrap();
+        // The lock is held by a thread that is inside of `picker`. If the following waited for it,
+        // this test would hang: nobody else lets that thread go.
+        let mut rng = Rng::seeded(1);
+        for outcome in [Outcome::success(), Outcome::failure(Failure::Status), Outcome::ignore()] {
+            let lease = balancer.pick(START, &Context::new(), &mut rng).unwrap();
+            assert_eq!(lease.id().as_str(), "a", "the old fleet serves until the new one is there");
+            lease.finish(START, outcome);
+        }
+        assert_eq!(balancer.fleet().snapshot().nodes().len(), 1);
+        let_go.send(()).unwrap();
+        change.join().unwrap();
+    });
+    assert_eq!(balancer.fleet().snapshot().nodes().len(), 2);
+}
+
+/// Stops in the middle of a pick until told to go on.
+#[derive(Debug)]
+struct Slow {
+    inside: mpsc::Sender<()>,
+    go: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Policy for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn picker(&self, _: &[Arc<Node>]) -> Box<dyn Picker> {
+        Box::new(Self { inside: self.inside.clone(), go: Arc::clone(&self.go) })
+    }
+}
+
+impl Picker for Slow {
+    fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
+        if candidates.context.request_class == Some("slow") {
+            self.inside.send(()).unwrap();
+            self.go.lock().unwrap().recv().unwrap();
+        }
+        candidates.draw(rng).map(Choice::from).ok_or(Refusal::NoneEligible)
+    }
+}
+
+/// And the other way round: a pick that is under way keeps neither other picks nor changes of the
+/// fleet waiting.
+#[test]
+fn nothing_waits_for_a_pick() {
+    let (inside, is_inside) = mpsc::channel();
+    let (let_go, go) = mpsc::channel();
+    let policy = Slow { inside, go: Arc::new(Mutex::new(go)) };
+    let balancer = Balancer::builder().policy(policy).endpoints([Endpoint::new("a")]).build();
+    let balancer = balancer.unwrap();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            let context = Context::new().with_request_class("slow");
+            balancer.pick(START, &context, &mut Rng::seeded(1)).unwrap().id().clone()
+        });
+        is_inside.recv().unwrap();
+        drop(balancer.pick(START, &Context::new(), &mut Rng::seeded(1)).unwrap());
+        balancer.fleet().replace(vec![Endpoint::new("b")]).unwrap();
+        assert_eq!(balancer.fleet().snapshot().nodes()[0].id().as_str(), "b");
+        let_go.send(()).unwrap();
+        assert_eq!(slow.join().unwrap().as_str(), "a", "its own snapshot");
+    });
+}
+
+/// The sampled policies' work does not grow with the fleet: they look at as many endpoints in a large
+/// one as in a small one. Counted by generator draws, which each look costs.
+#[test]
+fn sampled_policies_look_at_few() {
+    for policy in ["random", "least_request", "peak_ewma", "least_response_time", "geo_score"] {
+        let mut rng = Rng::seeded(1);
+        let balancer = Balancer::builder()
+            .policy(by_name(policy, None, &Place::default(), &mut rng).unwrap())
+            .endpoints((0..1000).map(|i| Endpoint::new(i.to_string())))
+            .build()
+            .unwrap();
+        let mut after = rng.clone();
+        for _ in 0..100 {
+            drop(balancer.pick(START, &Context::new(), &mut rng).unwrap());
+        }
+        let draws = (0..1000).find(|_| after.bits() == rng.clone().bits());
+        assert!(draws.is_some_and(|draws| draws <= 300), "{policy}: {draws:?} draws in 100 picks");
+    }
+}
