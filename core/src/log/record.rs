@@ -34,6 +34,7 @@ pub struct Record {
     eligible: u32,
     candidates: Vec<Seen>,
     chosen: Arc<Node>,
+    in_flight: u32,
     propensity: Option<f64>,
     mode: Mode,
     model: Option<u64>,
@@ -89,6 +90,7 @@ impl Record {
                     Seen::new(&candidates, index, score, propensity)
                 })
                 .collect(),
+            in_flight: node.in_flight(),
             propensity: propensities.map(|all| all[chosen]),
             mode: picked.choice.mode,
             model: node.shared.policy.model_hash(),
@@ -134,6 +136,7 @@ impl Record {
             eligible: self.eligible,
             archetype: endpoint.archetype(&shared.archetype_labels),
             chosen: self.chosen.id().to_string(),
+            in_flight: self.in_flight,
             propensity: self.propensity,
             explored: self.mode == Mode::Explored,
             mode: mode(self.mode).to_owned(),

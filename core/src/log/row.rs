@@ -51,6 +51,9 @@ pub struct Row {
     pub chosen: String,
     /// Its archetype by labels.
     pub archetype: Option<String>,
+    /// This process's requests there before this one. Also among the candidates; here flat, so that
+    /// training reads no nested column.
+    pub in_flight: u32,
     /// The probability with which it was chosen.
     pub propensity: Option<f64>,
     /// Whether chance decided for the log's sake.
