@@ -1,0 +1,505 @@
+//! From additive statistics to a model: who is alike, what a request costs there, what waits in front.
+//!
+//! - **Service cost `m`.** The mean of the server's own processing times where the class's cells have
+//!   them; it contains no queue. Else a low quantile (10 %) of the latency of requests that found none
+//!   of the client's own there. Low, because other clients' requests queue too: a mean or a median of
+//!   latency is confounded by the logging policy, which sends the faster type more, so that its queues
+//!   are longer and it looks slower. The lowest tenth mostly met no queue as long as one server in ten
+//!   is idle. Censored rows enter as lower bounds, so an endpoint that times out cannot look quick.
+//! - **Slope.** Latency regressed on the client's own requests there, over the mean work of one of them,
+//!   plus one standard error; at least the floor, at most 1 (a server that does one thing at a time), so
+//!   that extrapolation is monotone and pessimistic. Where in-flight never varied it is 1.
+//! - **Support.** A cell with fewer rows than `min_rows` has no cost, and the policy leaves what falls
+//!   there to its baseline (SPIBB, Laroche and others, 2019).
+
+use std::time::Duration;
+
+use super::{
+    Advice, ArchetypeReport, Basis, CellReport, ClassReport, Gain, Report, Stats, TrainError,
+    cell_stats::{CellStats, Centred},
+    cluster::{Costs, cluster},
+    gain,
+    stats::Place,
+};
+use crate::learn::{Archetype, CellCost, Model, Parts, Window, feature_hash};
+
+/// How to fit.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Rows below which a cell is unsupported. Default 30.
+    pub min_rows: u64,
+    /// The labels that make an archetype; `None` takes those that the rows have. They must be the
+    /// balancer's own.
+    pub archetype_labels: Option<Vec<String>>,
+    /// How much the costs of clustered endpoints may differ, as a ratio. Default 0.25.
+    pub tolerance: f64,
+    /// The quantile of latency that stands for the service where servers report none. Default 0.1.
+    pub low_quantile: f64,
+    /// The least slope. Default 0.05.
+    pub slope_floor: f64,
+    /// The gain from which enabling is advised. Default 1.05.
+    pub min_gain: f64,
+    /// The coverage from which enabling is advised. Default 0.9.
+    pub min_coverage: f64,
+    /// Where the model comes from, for people.
+    pub note: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            min_rows: 30,
+            archetype_labels: None,
+            tolerance: 0.25,
+            low_quantile: 0.1,
+            slope_floor: 0.05,
+            min_gain: 1.05,
+            min_coverage: 0.9,
+            note: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Rows below which a cell is unsupported.
+    pub fn with_min_rows(mut self, rows: u64) -> Self {
+        self.min_rows = rows;
+        self
+    }
+
+    /// The labels that make an archetype.
+    pub fn with_archetype_labels(
+        mut self,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.archetype_labels = Some(labels.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How much the costs of clustered endpoints may differ, as a ratio.
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Where the model comes from.
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    fn check(&self) -> Result<(), TrainError> {
+        let in_range = |name, value: f64, allowed, holds: bool| {
+            if holds { Ok(()) } else { Err(TrainError::Setting { name, value, allowed }) }
+        };
+        let (t, q, s) = (self.tolerance, self.low_quantile, self.slope_floor);
+        in_range("min_rows", self.min_rows as f64, "[1, inf)", self.min_rows >= 1)?;
+        in_range("tolerance", t, "[0, inf)", t >= 0.0 && t.is_finite())?;
+        in_range("low_quantile", q, "(0, 1)", q > 0.0 && q < 1.0)?;
+        in_range("slope_floor", s, "[0, 1]", (0.0..=1.0).contains(&s))
+    }
+}
+
+/// A model and what there is to say of it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Fit {
+    /// The model.
+    pub model: Model,
+    /// What a person should see before enabling it.
+    pub report: Report,
+}
+
+impl Stats {
+    /// Fits a model.
+    ///
+    /// # Errors
+    /// [`TrainError`] if there is nothing to fit or the settings cannot be used.
+    pub fn finalize(&self, config: &Config) -> Result<Fit, TrainError> {
+        config.check()?;
+        let names = self.classes();
+        if names.is_empty() {
+            let (rows, wrong) = (self.rows(), self.wrong());
+            return Err(TrainError::NoRows { rows, wrong, unclassified: self.unclassified() });
+        }
+        let labels = self.labels(config)?;
+        let bases: Vec<Basis> = names.iter().map(|class| self.basis(class, config)).collect();
+        let (groups, left_out) = self.groups(&names, &bases, config);
+        let mut table = Table::new(self, &names, &bases, &groups, config);
+        table.order_classes();
+        let supported = table.classes.iter().take_while(|class| class.is_supported()).count();
+        if supported == 0 {
+            let rows = table.classes.iter().flat_map(|class| &class.cells);
+            let fullest = rows.map(|cell| cell.stats.informative()).max().unwrap_or(0);
+            return Err(TrainError::NoSupport { needed: config.min_rows, fullest });
+        }
+        let window = self.window().unwrap_or_default();
+        let model = Model::new(Parts {
+            classes: table.classes[..supported].iter().map(|c| c.name.to_owned()).collect(),
+            archetypes: groups.iter().map(|group| group.archetype.clone()).collect(),
+            cells: table.classes[..supported]
+                .iter()
+                .flat_map(|class| class.cells.iter().map(|cell| cell.cost))
+                .collect(),
+            feature_hash: feature_hash(&labels),
+            window: Window {
+                start: Duration::from_micros(window.0),
+                end: Duration::from_micros(window.1),
+            },
+            rows: self.rows() - self.wrong() - self.unclassified(),
+            note: config.note.clone(),
+        })?;
+        let report = table.report(self, labels, left_out, config);
+        Ok(Fit { model, report })
+    }
+
+    /// The label keys of the rows, which must be those asked for.
+    fn labels(&self, config: &Config) -> Result<Vec<String>, TrainError> {
+        let mut found: Option<Vec<String>> = None;
+        for place in self.places() {
+            let Place::Labelled(label) = place else { continue };
+            let keys = keys(label);
+            let known = found.get_or_insert_with(|| keys.clone());
+            let asked = config.archetype_labels.as_ref().unwrap_or(known);
+            if *asked != keys {
+                return Err(TrainError::Labels { asked: asked.clone(), found: keys });
+            }
+        }
+        let default = || vec!["archetype".to_owned()];
+        Ok(config.archetype_labels.clone().or(found).unwrap_or_else(default))
+    }
+
+    /// Server times serve a class if every place with rows enough reports them.
+    fn basis(&self, class: &str, config: &Config) -> Basis {
+        let mut cells = self
+            .places()
+            .filter_map(|place| self.get(class, place))
+            .filter(|(cell, _)| cell.answered >= config.min_rows)
+            .peekable();
+        let any = cells.peek().is_some();
+        let reported =
+            |cell: &CellStats| cell.server.total() >= config.min_rows.max(cell.answered / 2);
+        if any && cells.all(|(cell, _)| reported(cell)) { Basis::Server } else { Basis::Latency }
+    }
+
+    /// The archetypes by label, then the clusters of endpoints without labels, and the endpoints that
+    /// had too few rows to be clustered.
+    fn groups(
+        &self,
+        classes: &[&str],
+        bases: &[Basis],
+        config: &Config,
+    ) -> (Vec<Group>, Vec<String>) {
+        let (mut groups, mut ids, mut costs, mut left_out) = (vec![], vec![], vec![], vec![]);
+        for place in self.places() {
+            match place {
+                Place::Labelled(label) => groups.push(Group {
+                    archetype: Archetype { name: label.clone(), members: Vec::new() },
+                    places: vec![place.clone()],
+                    endpoints: self.endpoints(label),
+                }),
+                Place::Endpoint(id) => {
+                    let costs_there = self.costs(place, classes, bases, config);
+                    if costs_there.by_class.iter().any(Option::is_some) {
+                        ids.push(id);
+                        costs.push(costs_there);
+                    } else {
+                        left_out.push(id.clone());
+                    }
+                }
+            }
+        }
+        for (number, members) in cluster(&costs, config.tolerance).into_iter().enumerate() {
+            let members = || members.iter().map(|index| ids[*index]);
+            groups.push(Group {
+                archetype: Archetype {
+                    name: format!("cluster-{}", number + 1),
+                    members: members().map(Into::into).collect(),
+                },
+                places: members().map(|id| Place::Endpoint(id.clone())).collect(),
+                endpoints: members().count(),
+            });
+        }
+        (groups, left_out)
+    }
+
+    fn costs(&self, place: &Place, classes: &[&str], bases: &[Basis], config: &Config) -> Costs {
+        let mut rows = 0;
+        let by_class = classes
+            .iter()
+            .zip(bases)
+            .map(|(class, basis)| {
+                let (cell, _) = self.get(class, place)?;
+                rows += cell.informative();
+                service(cell, *basis, config)
+            })
+            .collect();
+        Costs { by_class, rows }
+    }
+}
+
+/// An archetype and where its rows are.
+struct Group {
+    archetype: Archetype,
+    places: Vec<Place>,
+    endpoints: usize,
+}
+
+/// Classes by archetypes.
+struct Table<'a> {
+    classes: Vec<Class<'a>>,
+    groups: &'a [Group],
+    /// Mean service cost of what each group was sent, in nanoseconds.
+    mean_work: Vec<Option<f64>>,
+}
+
+struct Class<'a> {
+    name: &'a str,
+    basis: Basis,
+    weight: f64,
+    cells: Vec<Cell>,
+}
+
+struct Cell {
+    stats: CellStats,
+    weight: f64,
+    service: Option<f64>,
+    cost: Option<CellCost>,
+}
+
+impl Class<'_> {
+    fn is_supported(&self) -> bool {
+        self.cells.iter().any(|cell| cell.service.is_some())
+    }
+
+    fn is_full(&self) -> bool {
+        self.cells.iter().all(|cell| cell.service.is_some())
+    }
+}
+
+impl<'a> Table<'a> {
+    fn new(
+        stats: &Stats,
+        names: &[&'a str],
+        bases: &[Basis],
+        groups: &'a [Group],
+        config: &Config,
+    ) -> Self {
+        let cell = |class: &str, group: &Group, basis| {
+            let (mut merged, mut weight) = (CellStats::default(), 0);
+            for (cell, w) in group.places.iter().filter_map(|place| stats.get(class, place)) {
+                merged.merge(cell);
+                weight += w;
+            }
+            let service = service(&merged, basis, config);
+            Cell { stats: merged, weight: weight as f64, service, cost: None }
+        };
+        let classes = names.iter().zip(bases).map(|(name, basis)| {
+            let cells: Vec<Cell> = groups.iter().map(|group| cell(name, group, *basis)).collect();
+            let weight = cells.iter().map(|cell| cell.weight).sum();
+            Class { name, basis: *basis, weight, cells }
+        });
+        let mut table = Self { classes: classes.collect(), groups, mean_work: Vec::new() };
+        table.mean_work = (0..groups.len()).map(|a| table.mean_work(a)).collect();
+        for a in 0..groups.len() {
+            table.price(a, config);
+        }
+        table
+    }
+
+    /// Classes with a supported cell first, each part in order of name.
+    fn order_classes(&mut self) {
+        self.classes.sort_by_key(|class| !class.is_supported());
+    }
+
+    fn column(&self, a: usize) -> impl Iterator<Item = &Cell> {
+        self.classes.iter().map(move |class| &class.cells[a])
+    }
+
+    fn mean_work(&self, a: usize) -> Option<f64> {
+        let known = || self.column(a).filter_map(|cell| Some((cell.service?, cell.weight)));
+        let weight: f64 = known().map(|(_, w)| w).sum();
+        (weight > 0.0).then(|| known().map(|(m, w)| m * w).sum::<f64>() / weight)
+    }
+
+    /// Gives each supported cell of an archetype its cost: its own slope where it has loaded rows
+    /// enough, else that of all classes there together.
+    fn price(&mut self, a: usize, config: &Config) {
+        let Some(mean_work) = self.mean_work[a] else { return };
+        let slope = |trend: Centred| trend.wait_for_each().map(|wait| wait / mean_work);
+        let together = self
+            .column(a)
+            .map(|cell| cell.stats.trend.centred())
+            .reduce(Centred::and)
+            .and_then(slope);
+        for class in &mut self.classes {
+            let cell = &mut class.cells[a];
+            let Some(service) = cell.service else { continue };
+            let own = Some(&cell.stats.trend)
+                .filter(|trend| trend.loaded >= config.min_rows)
+                .and_then(|trend| slope(trend.centred()));
+            let slope = own.or(together).unwrap_or(1.0).clamp(config.slope_floor, 1.0);
+            let service = Duration::from_nanos((service as u64).max(1000));
+            cell.cost = Some(CellCost::new(service, slope, cell.stats.informative()));
+        }
+    }
+
+    fn report(
+        &self,
+        stats: &Stats,
+        archetype_labels: Vec<String>,
+        left_out: Vec<String>,
+        config: &Config,
+    ) -> Report {
+        let total: f64 = self.classes.iter().map(|class| class.weight).sum();
+        let share = |weight: f64| if total > 0.0 { weight / total } else { 0.0 };
+        let all_cells = || self.classes.iter().flat_map(|class| &class.cells);
+        let covered = all_cells().filter(|c| c.service.is_some()).map(|c| c.weight).sum();
+        let full = || self.classes.iter().filter(|class| class.is_full() && class.weight > 0.0);
+        let gain = self.gain();
+        let (coverage, comparable) = (share(covered), share(full().map(|c| c.weight).sum()));
+        let advice = self.advice(gain.as_ref(), coverage, comparable, config);
+        let classes = self.classes.iter().map(|class| ClassReport {
+            name: class.name.to_owned(),
+            share: share(class.weight),
+            basis: class.basis,
+            full: class.is_full(),
+        });
+        let archetypes =
+            self.groups.iter().zip(&self.mean_work).map(|(group, work)| ArchetypeReport {
+                name: group.archetype.name.clone(),
+                endpoints: group.endpoints,
+                members: group.archetype.members.iter().map(ToString::to_string).collect(),
+                mean_work_ms: work.map(|nanos| nanos / 1e6),
+            });
+        let cells = self.classes.iter().flat_map(|class| {
+            let named = class.cells.iter().zip(self.groups);
+            named.map(|(cell, group)| cell.report(class.name, &group.archetype.name))
+        });
+        Report {
+            rows: stats.rows(),
+            wrong: stats.wrong(),
+            unclassified: stats.unclassified(),
+            window: stats.window().map(|(start, end)| (start as f64 / 1e6, end as f64 / 1e6)),
+            archetype_labels,
+            min_rows: config.min_rows,
+            classes: classes.collect(),
+            archetypes: archetypes.collect(),
+            cells: cells.collect(),
+            coverage,
+            comparable,
+            left_out,
+            gain,
+            advice,
+        }
+    }
+
+    /// Over the classes that are supported everywhere, at the rates of the log.
+    fn gain(&self) -> Option<Gain> {
+        let full = || self.classes.iter().filter(|class| class.is_full() && class.weight > 0.0);
+        let costs: Vec<Vec<f64>> =
+            full().map(|class| class.cells.iter().filter_map(|c| c.service).collect()).collect();
+        let rates: Vec<f64> = full().map(|class| class.weight).collect();
+        let servers: Vec<f64> = self.groups.iter().map(|group| group.endpoints as f64).collect();
+        gain(&costs, &rates, &servers)
+    }
+
+    fn advice(
+        &self,
+        gain: Option<&Gain>,
+        coverage: f64,
+        comparable: f64,
+        config: &Config,
+    ) -> Advice {
+        let mut against = Vec::new();
+        let needed = config.min_coverage;
+        if coverage < needed {
+            against.push(format!(
+                "Only {:.1} % of the traffic falls into supported cells; {:.0} % are needed. Log more, \
+                 with an exploration rate above 0.",
+                100.0 * coverage,
+                100.0 * needed
+            ));
+        } else if comparable < needed {
+            against.push(format!(
+                "Only {:.1} % of the traffic is of classes that are known on every archetype; {:.0} % \
+                 are needed. Explore more while logging.",
+                100.0 * comparable,
+                100.0 * needed
+            ));
+        }
+        if self.groups.len() < 2 {
+            against.push("All endpoints are of one archetype: there is nothing to choose.".into());
+        }
+        match gain {
+            None => against.push("The gain cannot be computed.".into()),
+            Some(Gain { ratio, .. }) if *ratio < config.min_gain => against.push(format!(
+                "The fitted costs allow a gain of {ratio:.3} in capacity, less than {}: at best the table \
+                 ties with peak_ewma.",
+                config.min_gain
+            )),
+            Some(_) => {}
+        }
+        let (censored, rows) = self
+            .classes
+            .iter()
+            .flat_map(|class| &class.cells)
+            .fold((0, 0), |(c, n), cell| (c + cell.stats.censored, n + cell.stats.rows()));
+        if censored * 10 > rows {
+            against.push(format!(
+                "{censored} of {rows} rows timed out or were given up: costs are lower bounds."
+            ));
+        }
+        if !against.is_empty() {
+            return Advice { enable: false, reasons: against };
+        }
+        let ratio = gain.map_or(1.0, |gain| gain.ratio);
+        let reason = format!(
+            "The fitted costs allow {ratio:.2} times the load of class-blind routing, and {:.1} % of the \
+             traffic falls into supported cells. Try it on a canary first: this is a forecast.",
+            100.0 * coverage
+        );
+        Advice { enable: true, reasons: vec![reason] }
+    }
+}
+
+impl Cell {
+    fn report(&self, class: &str, archetype: &str) -> CellReport {
+        let latency = self.stats.latency();
+        let millis = |nanos: u64| nanos as f64 / 1e6;
+        CellReport {
+            class: class.to_owned(),
+            archetype: archetype.to_owned(),
+            rows: self.stats.rows(),
+            answered: self.stats.answered,
+            censored: self.stats.censored,
+            failed: self.stats.failed,
+            server_reported: self.stats.server.total(),
+            idle: self.stats.idle.total(),
+            supported: self.cost.is_some(),
+            service_ms: self.cost.map(|cost| cost.service().as_secs_f64() * 1e3),
+            slope: self.cost.map(|cost| cost.slope()),
+            p50_ms: latency.quantile(0.5).map(millis),
+            p99_ms: latency.quantile(0.99).map(millis),
+        }
+    }
+}
+
+/// Nanoseconds of service; `None` with too few rows.
+fn service(cell: &CellStats, basis: Basis, config: &Config) -> Option<f64> {
+    if cell.informative() < config.min_rows {
+        return None;
+    }
+    let reported = basis == Basis::Server && cell.server.total() >= config.min_rows;
+    if reported {
+        cell.mean_service()
+    } else {
+        cell.low_latency(config.low_quantile, config.min_rows)
+    }
+}
+
+/// The keys of `key=value,...`; a part without `=` belongs to the value before it.
+fn keys(label: &str) -> Vec<String> {
+    label.split(',').filter_map(|part| Some(part.split_once('=')?.0.to_owned())).collect()
+}
