@@ -29,6 +29,9 @@ const TRAILER: usize = 8;
 
 impl Model {
     /// The model as a file's content. The same model gives the same bytes.
+    ///
+    /// # Panics
+    /// Never: what [`Model::new`] lets through fits the format.
     pub fn to_bytes(&self) -> Vec<u8> {
         let payload = serde_json::to_vec(&Payload::of(self))
             .expect("invariant: integers, strings and lists always serialise");

@@ -56,6 +56,17 @@ pub enum RowError {
     },
 }
 
+impl RowError {
+    /// [`RowError::Missing`] if one of the columns is absent.
+    pub(super) fn if_missing(
+        absent: impl IntoIterator<Item = (&'static str, bool)>,
+    ) -> Result<(), Self> {
+        let columns: Vec<_> =
+            absent.into_iter().filter_map(|(column, absent)| absent.then_some(column)).collect();
+        if columns.is_empty() { Ok(()) } else { Err(Self::Missing { columns }) }
+    }
+}
+
 /// No model can be made, or none can be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -77,6 +88,21 @@ pub enum TrainError {
         wrong: u64,
         /// Rows without a request class.
         unclassified: u64,
+    },
+    /// No row that a policy can be judged by.
+    #[error(
+        "no usable rows: of {rows} read, {wrong} are wrong, {without_propensity} have no propensity, \
+         {cut} do not list every candidate; log with a policy that knows its propensities"
+    )]
+    NothingToJudge {
+        /// Rows read.
+        rows: u64,
+        /// Rows that could not be read.
+        wrong: u64,
+        /// Rows without the probability of the choice.
+        without_propensity: u64,
+        /// Rows that leave candidates out.
+        cut: u64,
     },
     /// Too few rows in every cell.
     #[error("no cell has {needed} usable rows; the fullest has {fullest}")]

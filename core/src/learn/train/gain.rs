@@ -51,7 +51,8 @@ pub fn gain(costs: &[Vec<f64>], rates: &[f64], servers: &[f64]) -> Option<Gain> 
     }
     for a in 0..servers.len() {
         let mut sum = vec![(utilisation, -1.0)];
-        sum.extend((0..costs.len()).map(|class| (shares[class][a], load(class, a) / blind)));
+        let loads = shares.iter().enumerate();
+        sum.extend(loads.map(|(class, row)| (row[a], load(class, a) / blind)));
         problem.add_constraint(&sum, ComparisonOp::Le, 0.0);
     }
     let solution = problem.solve().ok()?.into_solution().ok()?;

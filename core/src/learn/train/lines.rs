@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{End, Observation, Raw, RowError, Sample, Stats, TrainError};
 
@@ -179,87 +179,72 @@ impl Stats {
 /// The columns that training reads; the rest of the line is skipped unparsed.
 #[derive(Deserialize)]
 struct Columns<'a> {
-    #[serde(borrow, default)]
-    class: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    chosen: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    archetype: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    status: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    censored: Option<Text<'a>>,
-    #[serde(default)]
-    ts: Option<f64>,
-    #[serde(default)]
-    latency_ms: Option<f64>,
-    #[serde(default)]
+    #[serde(borrow, default, deserialize_with = "present")]
+    class: Present<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    chosen: Present<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    status: Present<Text<'a>>,
+    #[serde(default, deserialize_with = "present")]
+    latency_ms: Present<f64>,
     server_ms: Option<f64>,
-    #[serde(default)]
+    #[serde(borrow)]
+    archetype: Option<Text<'a>>,
+    #[serde(borrow)]
+    censored: Option<Text<'a>>,
+    ts: Option<f64>,
     in_flight: Option<i64>,
-    #[serde(default)]
     sample_weight: Option<f64>,
-    #[serde(skip)]
-    absent: Vec<&'static str>,
 }
 
 /// Borrowed from the line unless it has escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Without these a row teaches nothing.
-pub(super) const NEEDED: [&str; 4] = ["class", "chosen", "latency_ms", "status"];
+/// `None` where there is no such column, `Some(None)` where it is null.
+pub(super) type Present<T> = Option<Option<T>>;
+
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    source: D,
+) -> Result<Present<T>, D::Error> {
+    Option::deserialize(source).map(Some)
+}
+
+/// The text of a column that every row needs.
+pub(super) fn needed<'a>(
+    column: &'static str,
+    text: Option<&'a Option<Text<'_>>>,
+) -> Result<&'a str, RowError> {
+    text.and_then(Option::as_ref).map(|text| &*text.0).ok_or(RowError::Null { column })
+}
 
 impl<'a> Columns<'a> {
     fn parse(line: &'a [u8]) -> Result<Self, RowError> {
-        let mut columns: Self = serde_json::from_slice(line)
+        let columns: Self = serde_json::from_slice(line)
             .map_err(|error| RowError::Malformed { reason: error.to_string() })?;
-        let nulls = [
-            columns.class.is_none(),
-            columns.chosen.is_none(),
-            columns.latency_ms.is_none() && columns.server_ms.is_none(),
-            columns.status.is_none(),
+        let absent = [
+            ("class", columns.class.is_none()),
+            ("chosen", columns.chosen.is_none()),
+            ("latency_ms", columns.latency_ms.is_none() && columns.server_ms.is_none()),
+            ("status", columns.status.is_none()),
         ];
-        if nulls.contains(&true) {
-            // A null is a value, an absent column is another log: only now it matters which it is.
-            columns.absent = absent(line, &NEEDED);
-            if columns.server_ms.is_some() {
-                columns.absent.retain(|column| *column != "latency_ms");
-            }
-        }
+        RowError::if_missing(absent)?;
         Ok(columns)
     }
 
     fn observation(&self) -> Result<Option<Observation<'_>>, RowError> {
-        if !self.absent.is_empty() {
-            return Err(RowError::Missing { columns: self.absent.clone() });
-        }
-        let Some(Text(class)) = &self.class else { return Ok(None) };
-        let Some(Text(chosen)) = &self.chosen else {
-            return Err(RowError::Null { column: "chosen" });
+        let Some(Some(Text(class))) = &self.class else { return Ok(None) };
+        let chosen = needed("chosen", self.chosen.as_ref())?;
+        let end =
+            End::from_columns(needed("status", self.status.as_ref())?, self.censored.is_some())?;
+        let raw = Raw {
+            ts: self.ts,
+            latency_ms: self.latency_ms.flatten(),
+            server_ms: self.server_ms,
+            in_flight: self.in_flight,
+            sample_weight: self.sample_weight,
         };
-        let Some(Text(status)) = &self.status else {
-            return Err(RowError::Null { column: "status" });
-        };
-        let end = End::from_columns(status, self.censored.is_some())?;
-        let sample = Sample::new(
-            end,
-            &Raw {
-                ts: self.ts,
-                latency_ms: self.latency_ms,
-                server_ms: self.server_ms,
-                in_flight: self.in_flight,
-                sample_weight: self.sample_weight,
-            },
-        )?;
         let archetype = self.archetype.as_ref().map(|Text(label)| &**label);
-        Ok(Some(Observation { class, chosen, archetype, sample }))
+        Ok(Some(Observation { class, chosen, archetype, sample: Sample::new(end, &raw)? }))
     }
-}
-
-/// Which of the columns the object on this line lacks.
-pub(super) fn absent(line: &[u8], needed: &[&'static str]) -> Vec<&'static str> {
-    type Keys = std::collections::BTreeMap<String, serde::de::IgnoredAny>;
-    let keys: Keys = serde_json::from_slice(line).unwrap_or_default();
-    needed.iter().copied().filter(|column| !keys.contains_key(*column)).collect()
 }

@@ -22,18 +22,25 @@
 //! # Ok::<(), trimtab_core::learn::train::TrainError>(())
 //! ```
 
+mod advice;
 mod cell_stats;
 mod cluster;
+mod decision;
 mod error;
+mod evaluate;
 mod fit;
 mod gain;
 mod lines;
 mod observation;
 mod report;
 mod sketch;
+mod snips;
 mod stats;
+mod table;
+mod verdict;
 
 pub use error::{RowError, TrainError};
+pub use evaluate::{Decision, Evaluation, Seen};
 pub use fit::{Config, Fit};
 pub use gain::{Gain, gain};
 pub use lines::{Lines, WrongRow};
@@ -41,3 +48,4 @@ pub use observation::{End, Observation, Raw, Sample};
 pub use report::{Advice, ArchetypeReport, Basis, CellReport, ClassReport, Report};
 pub use sketch::Sketch;
 pub use stats::{CellId, Stats};
+pub use verdict::Verdict;

@@ -1,6 +1,6 @@
 //! A mergeable sketch of durations: counts in buckets of fixed relative width.
 //!
-//! Like DDSketch (Masson and others, 2019) and HdrHistogram: 64 buckets an octave, so a quantile read
+//! Like `DDSketch` (Masson and others, 2019) and `HdrHistogram`: 64 buckets an octave, so a quantile read
 //! from it is within 1/128 (0.8 %) of the true one. The bucket of a value is its leading bits, so there
 //! is no logarithm and no float: the same values give the same sketch in any order on any machine.
 //! Memory grows with the range of what was seen, 512 bytes an octave.
@@ -50,22 +50,22 @@ impl Sketch {
     pub fn quantile_with_censored(&self, censored: &Self, q: f64) -> Option<u64> {
         let mut at_risk = self.total + censored.total;
         let mut surviving = 1.0;
-        let mut last = None;
+        let mut reached = None;
         let end = self.end().max(censored.end());
         for bucket in self.first.min(censored.first)..end {
-            let (ended, lost) = (self.count(bucket), censored.count(bucket));
-            if ended + lost == 0 {
+            let (here, lost) = (self.count(bucket), censored.count(bucket));
+            if here + lost == 0 {
                 continue;
             }
-            last = Some(middle(bucket));
-            surviving *= 1.0 - ended as f64 / at_risk as f64;
+            reached = Some(middle(bucket));
+            surviving *= 1.0 - here as f64 / at_risk as f64;
             // Rounding must not push the last step below its quantile.
-            if ended > 0 && 1.0 - surviving >= q - 1e-12 {
-                return last;
+            if here > 0 && 1.0 - surviving >= q - 1e-12 {
+                return reached;
             }
-            at_risk -= ended + lost;
+            at_risk -= here + lost;
         }
-        last
+        reached
     }
 
     /// Each bucket's middle in nanoseconds and its count, lowest first.
@@ -113,7 +113,7 @@ impl Sketch {
 
 #[inline]
 fn bucket(nanos: u64) -> usize {
-    let octave = (63 - (nanos | 1).leading_zeros()).max(BITS) - BITS;
+    let octave = (nanos | 1).ilog2().max(BITS) - BITS;
     ((octave as usize) << BITS) + (nanos >> octave) as usize
 }
 

@@ -143,7 +143,7 @@ impl Stats {
         }
         self.rows += 1;
         if let Some(at) = sample.at {
-            self.window = widen(self.window, (at, at));
+            self.widen((at, at));
         }
     }
 
@@ -184,7 +184,7 @@ impl Stats {
         self.wrong += other.wrong;
         self.unclassified += other.unclassified;
         if let Some(theirs) = other.window {
-            self.window = widen(self.window, theirs);
+            self.widen(theirs);
         }
         Ok(())
     }
@@ -202,6 +202,12 @@ impl Stats {
     /// Of these, rows without a class.
     pub fn unclassified(&self) -> u64 {
         self.unclassified
+    }
+
+    #[inline]
+    fn widen(&mut self, (first, last): (u64, u64)) {
+        let (start, end) = self.window.unwrap_or((first, last));
+        self.window = Some((start.min(first), end.max(last)));
     }
 
     pub(super) fn window(&self) -> Option<(u64, u64)> {
@@ -229,10 +235,6 @@ impl Stats {
         let (stats, weight) = &self.cells[cell as usize];
         Some((stats, *weight))
     }
-}
-
-fn widen(window: Option<(u64, u64)>, (first, last): (u64, u64)) -> Option<(u64, u64)> {
-    Some(window.map_or((first, last), |(start, end)| (start.min(first), end.max(last))))
 }
 
 fn too_many(column: &'static str) -> TrainError {
