@@ -1,0 +1,505 @@
+//! `trimtab.Balancer`.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
+use trimtab_core::{Context, Node, Rng, Time, next_owner};
+
+use crate::{
+    clock,
+    counters::Counters,
+    entropy, error,
+    face::Face,
+    fleet, fork,
+    lease::Lease,
+    log::Log,
+    model,
+    outcome::{self, Details},
+    request::{self, Tried},
+    settings::{self, Health, Logging},
+    stats::EndpointStats,
+    token::Slab,
+};
+
+/// Picks endpoints for requests and learns from how they end.
+///
+/// Args:
+///     endpoints: Addresses or `Endpoint`s; or a mapping from them to any object of yours, such as
+///         one client each, which the lease then hands out as ``value``.
+///     policy: One of ``trimtab.POLICIES``.
+///     region: Where this process is; endpoints of the same region are preferred, then those of the
+///         nearest regions in order, then all.
+///     geo: Latitude and longitude of this process in degrees.
+///     model: For ``q_table``: a model's path, or its bytes.
+///     seed: Fixes the sequence of random numbers; from the system if not told.
+///     log: Path of the decision log (JSON lines), appended to.
+///     log_sample: Share of the attempts to log, 0 to 1.
+///     log_capacity: Rows that may wait for the file; more are dropped and counted.
+///     log_client: This process's name in the log; host and process id if not told.
+///     explore: Share of the picks, 0 to 1, that choose uniformly at random, so that the log covers
+///         what the policy would not try.
+///     archetype_labels: The labels whose values make an endpoint's archetype.
+///     decay: Time constant of the latency averages, in seconds.
+///     failure_penalty: The latency that a failure counts as at least, in seconds.
+///     consecutive_failures: Failures in a row that eject an endpoint; 0 for never.
+///     base_ejection: The first time out, in seconds; it doubles with each ejection in a row.
+///     max_ejection: The longest time out, in seconds.
+///     base_reconnect: The first time out after a connection that failed, in seconds.
+///     max_reconnect: The longest time out after connections that failed, in seconds.
+///     max_ejected: Share of the fleet, 0 to 1, that may be ejected for failures at a time.
+///
+/// Raises:
+///     ConfigError: For an empty fleet, duplicate ids, an unknown policy and values out of range.
+///     ModelError: For a model that cannot be read.
+#[pyclass(frozen, weakref, module = "trimtab", name = "Balancer")]
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    core: trimtab_core::Balancer,
+    state: Mutex<State>,
+    /// Tells this balancer's faces from another's.
+    owner: u64,
+    log: Option<Log>,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: Rng,
+    tokens: Slab,
+    /// The fork generation that the generator and the log's writer belong to; none before the first
+    /// pick.
+    generation: Option<u64>,
+    reseed: bool,
+}
+
+impl Balancer {
+    pub(crate) fn core(&self) -> &trimtab_core::Balancer {
+        &self.core
+    }
+
+    /// Where to connect to.
+    pub(crate) fn address(&self, node: &Node, py: Python<'_>) -> Py<PyString> {
+        Face::address(node, self.owner, py)
+    }
+
+    /// The endpoint's id.
+    pub(crate) fn id(&self, node: &Node, py: Python<'_>) -> Py<PyString> {
+        Face::id(node, self.owner, py)
+    }
+
+    /// The user's object at an endpoint.
+    #[inline]
+    pub(crate) fn value(&self, node: &Node, py: Python<'_>) -> Option<Py<PyAny>> {
+        Face::of(node, self.owner).value(py)
+    }
+
+    /// Its lock is held only while attached, so never by another thread at a fork.
+    #[inline]
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn choose(
+        &self,
+        py: Python<'_>,
+        state: &mut State,
+        now: Time,
+        context: &Context<'_>,
+    ) -> PyResult<trimtab_core::Lease> {
+        if state.generation != Some(fork::generation()) {
+            self.settle(py, state)?;
+        }
+        self.core.pick(now, context, &mut state.rng).map_err(|error| error::pick(py, &error))
+    }
+
+    /// Before the first pick in a process: starts the log's writer, in a child reseeds too.
+    #[cold]
+    fn settle(&self, py: Python<'_>, state: &mut State) -> PyResult<()> {
+        let generation = fork::generation();
+        if state.reseed && state.generation != Some(generation) {
+            state.rng = Rng::seeded(entropy::seed());
+        }
+        if let Some(log) = &self.log {
+            if state.reseed {
+                log.forked();
+            }
+            log.start(py)?;
+        }
+        (state.generation, state.reseed) = (Some(generation), true);
+        Ok(())
+    }
+
+    fn keep(&self, values: Vec<(trimtab_core::EndpointId, Option<Py<PyAny>>)>) {
+        let snapshot = self.core.fleet().snapshot();
+        // Discovery gives the fleet in the snapshot's order, so the search ends where it starts.
+        let mut nodes = snapshot.nodes().iter().cycle();
+        for (id, value) in values {
+            let found = nodes.by_ref().take(snapshot.nodes().len()).find(|node| *node.id() == id);
+            if let Some(node) = found {
+                Face::of(node, self.owner).set_value(value);
+            }
+        }
+    }
+
+    #[cold]
+    fn no_token(py: Python<'_>, token: u64) -> PyErr {
+        error::TOKEN_ERROR.new_err(
+            py,
+            format_args!("token {token} is not open here: it has ended or is another balancer's"),
+        )
+    }
+}
+
+#[pymethods]
+impl Balancer {
+    #[new]
+    #[pyo3(signature = (
+        endpoints, *, policy = "peak_ewma", region = None, geo = None, model = None, seed = None,
+        log = None, log_sample = 1.0, log_capacity = 65536, log_client = None, explore = 0.0,
+        archetype_labels = None, decay = 10.0, failure_penalty = 5.0, consecutive_failures = 5,
+        base_ejection = 5.0, max_ejection = 300.0, base_reconnect = 0.1, max_reconnect = 10.0,
+        max_ejected = 0.5,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        py: Python<'_>,
+        endpoints: &Bound<'_, PyAny>,
+        policy: &str,
+        region: Option<String>,
+        geo: Option<(f64, f64)>,
+        model: Option<&Bound<'_, PyAny>>,
+        seed: Option<u64>,
+        log: Option<PathBuf>,
+        log_sample: f64,
+        log_capacity: usize,
+        log_client: Option<String>,
+        explore: f64,
+        archetype_labels: Option<Vec<String>>,
+        decay: f64,
+        failure_penalty: f64,
+        consecutive_failures: u32,
+        base_ejection: f64,
+        max_ejection: f64,
+        base_reconnect: f64,
+        max_reconnect: f64,
+        max_ejected: f64,
+    ) -> PyResult<Self> {
+        let mut rng = Rng::seeded(seed.unwrap_or_else(entropy::seed));
+        let model = model.map(model::read).transpose()?;
+        let place = settings::place(py, region, geo)?;
+        let health = Health {
+            consecutive_failures,
+            base_ejection,
+            max_ejection,
+            base_reconnect,
+            max_reconnect,
+            max_ejected,
+        };
+        let (described, values): (Vec<_>, Vec<_>) = fleet::members(endpoints)?
+            .into_iter()
+            .map(|(endpoint, value)| (endpoint.clone(), (endpoint.id().clone(), value)))
+            .unzip();
+        let mut builder = settings::builder(py, policy, model, place, &mut rng)?
+            .endpoints(described)
+            .health(health.to_core(py)?)
+            .decay(settings::seconds(py, "decay", decay)?)
+            .failure_penalty(settings::seconds(py, "failure_penalty", failure_penalty)?)
+            .explore(explore);
+        if let Some(labels) = archetype_labels {
+            builder = builder.archetype_labels(labels);
+        }
+        let logging =
+            Logging { path: log, sample: log_sample, capacity: log_capacity, client: log_client };
+        let mut log = None;
+        if let Some((decisions, writer)) = logging.open(py)? {
+            builder = builder.log(decisions);
+            log = Some(writer);
+        }
+        let core = builder.build().map_err(|error| error::config(py, &error))?;
+        let state = State { rng, tokens: Slab::default(), generation: None, reseed: false };
+        let balancer = Self { core, state: Mutex::new(state), owner: next_owner(), log };
+        balancer.keep(values);
+        Ok(balancer)
+    }
+
+    /// Picks an endpoint. Never blocks and never awaits.
+    ///
+    /// Args:
+    ///     key: Requests of one key go to one endpoint under the hashing policies; text, bytes or an
+    ///         integer.
+    ///     request_class: The request's class, as learned tables know it.
+    ///     tried: Ids of endpoints that this request has been sent to: others are preferred.
+    ///     region: Where the request came from; for the decision log.
+    ///     deadline: Seconds that the request has left; for the decision log.
+    ///     event: A number that the attempts of one request share in the decision log.
+    ///
+    /// Raises:
+    ///     NoEndpoints: If the fleet is empty or all of it is draining. Endpoints that are down are
+    ///         picked when no other is left.
+    #[pyo3(signature = (
+        *, key = None, request_class = None, tried = None, region = None, deadline = None, event = 0,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn pick(
+        slf: &Bound<'_, Self>,
+        key: Option<&Bound<'_, PyAny>>,
+        request_class: Option<&str>,
+        tried: Option<&Bound<'_, PyAny>>,
+        region: Option<&str>,
+        deadline: Option<f64>,
+        event: u64,
+    ) -> PyResult<Lease> {
+        let (this, py) = (slf.get(), slf.py());
+        let tried = Tried::new(tried)?;
+        let mut context = request::context(key, request_class, &tried)?;
+        let now = clock::now();
+        context.region = region;
+        context.event = event;
+        context.deadline = deadline.map(|left| request::deadline(py, now, left)).transpose()?;
+        let lease = this.choose(py, &mut this.state(), now, &context)?;
+        let value = this.value(lease.node(), py);
+        Ok(Lease::new(lease, value, slf.clone().unbind()))
+    }
+
+    /// Picks an endpoint and names the request by an integer, which must be given to `end`. For
+    /// adapters: nothing ends it by itself.
+    #[pyo3(signature = (key = None, request_class = None, tried = None))]
+    fn begin(
+        &self,
+        py: Python<'_>,
+        key: Option<&Bound<'_, PyAny>>,
+        request_class: Option<&str>,
+        tried: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let tried = Tried::new(tried)?;
+        let context = request::context(key, request_class, &tried)?;
+        let mut state = self.state();
+        let lease = self.choose(py, &mut state, clock::now(), &context)?;
+        Ok(state.tokens.insert(lease))
+    }
+
+    /// Where the request of `token` goes.
+    fn address_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
+        match self.state().tokens.get(token) {
+            Some(lease) => Ok(self.address(lease.node(), py)),
+            None => Err(Self::no_token(py, token)),
+        }
+    }
+
+    /// The id of the endpoint that the request of `token` goes to.
+    fn id_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
+        match self.state().tokens.get(token) {
+            Some(lease) => Ok(self.id(lease.node(), py)),
+            None => Err(Self::no_token(py, token)),
+        }
+    }
+
+    /// The user's object at the endpoint that the request of `token` goes to, or None.
+    fn value_of(&self, py: Python<'_>, token: u64) -> PyResult<Option<Py<PyAny>>> {
+        match self.state().tokens.get(token) {
+            Some(lease) => Ok(self.value(lease.node(), py)),
+            None => Err(Self::no_token(py, token)),
+        }
+    }
+
+    /// The first byte of the answer to the request of `token` is here. Only the first call counts.
+    fn first_byte(&self, py: Python<'_>, token: u64) -> PyResult<()> {
+        match self.state().tokens.get(token) {
+            Some(lease) => {
+                lease.first_byte(clock::now());
+                Ok(())
+            }
+            None => Err(Self::no_token(py, token)),
+        }
+    }
+
+    /// Ends the request of `token` by a ``trimtab.Verdict``. Times in seconds, as in `Lease.finish`.
+    ///
+    /// Raises:
+    ///     TokenError: If the token is not open.
+    #[pyo3(signature = (
+        token, verdict = 0, *, status = None, retry_after = None, server_processing = None,
+        server_queue = None, load = None, bytes = None, tokens = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn end(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        verdict: u8,
+        status: Option<u16>,
+        retry_after: Option<f64>,
+        server_processing: Option<f64>,
+        server_queue: Option<f64>,
+        load: Option<&Bound<'_, PyAny>>,
+        bytes: Option<u64>,
+        tokens: Option<u64>,
+    ) -> PyResult<()> {
+        let details =
+            Details { status, retry_after, server_processing, server_queue, load, bytes, tokens };
+        let outcome = outcome::from_code(py, verdict)?;
+        let outcome = outcome.map(|outcome| details.add_to(py, outcome)).transpose()?;
+        let lease = self.state().tokens.remove(token);
+        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
+        match outcome {
+            Some(outcome) => lease.finish(clock::now(), outcome),
+            None => lease.cancel(clock::now()),
+        }
+        Ok(())
+    }
+
+    /// All endpoints with their live statistics, draining ones included.
+    #[getter]
+    fn endpoints(slf: &Bound<'_, Self>) -> Vec<EndpointStats> {
+        let fleet = slf.get().core.fleet();
+        let mut snapshot = fleet.snapshot();
+        let idle = |(index, node): (usize, &std::sync::Arc<Node>)| {
+            snapshot.is_draining(index) && node.in_flight() == 0
+        };
+        if snapshot.nodes().iter().enumerate().any(idle) {
+            fleet.refresh();
+            snapshot = fleet.snapshot();
+        }
+        let stats = |node: &std::sync::Arc<Node>| {
+            EndpointStats::new(std::sync::Arc::clone(node), slf.clone().unbind())
+        };
+        snapshot.nodes().iter().map(stats).collect()
+    }
+
+    /// Makes `endpoints` the fleet, given as in the constructor. Endpoints are told apart by id: those
+    /// that stay keep their statistics, those that are gone are removed, and requests that are there
+    /// go on.
+    ///
+    /// Raises:
+    ///     ConfigError: For an empty fleet or duplicate ids; the fleet is then as before.
+    fn update(&self, endpoints: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (described, values): (Vec<_>, Vec<_>) = fleet::members(endpoints)?
+            .into_iter()
+            .map(|(endpoint, value)| (endpoint.clone(), (endpoint.id().clone(), value)))
+            .unzip();
+        self.core
+            .fleet()
+            .replace(described)
+            .map_err(|error| error::config(endpoints.py(), &error))?;
+        self.keep(values);
+        Ok(())
+    }
+
+    /// Adds an endpoint, or describes one anew that is already there. A draining one takes requests
+    /// again.
+    #[pyo3(signature = (endpoint, value = None))]
+    fn add(&self, endpoint: &Bound<'_, PyAny>, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let core = fleet::one(endpoint)?;
+        let id = core.id().clone();
+        self.core.fleet().add(core);
+        self.keep(vec![(id, value.as_ref().and_then(fleet::kept))]);
+        Ok(())
+    }
+
+    /// Removes an endpoint, by id or `Endpoint`, at once. Requests that are there go on.
+    ///
+    /// Raises:
+    ///     ConfigError: If no endpoint has the id.
+    fn remove(&self, id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let result = self.core.fleet().remove(&fleet::id(id)?);
+        result.map_err(|error| error::config(id.py(), &error))
+    }
+
+    /// Sends an endpoint, by id or `Endpoint`, no new requests. It stays in `endpoints` until its last
+    /// request has ended.
+    ///
+    /// Raises:
+    ///     ConfigError: If no endpoint has the id.
+    fn drain(&self, id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let result = self.core.fleet().drain(&fleet::id(id)?);
+        result.map_err(|error| error::config(id.py(), &error))
+    }
+
+    /// Gives a learning policy a new model, by path or bytes; the next pick uses it.
+    ///
+    /// Raises:
+    ///     ModelError: If it cannot be read; the model in use stays.
+    ///     ConfigError: If the policy uses no model.
+    fn set_model(&self, model: &Bound<'_, PyAny>) -> PyResult<()> {
+        let result = self.core.set_model(model::read(model)?);
+        result.map_err(|error| error::config(model.py(), &error))
+    }
+
+    /// The policy's name.
+    #[getter]
+    fn policy(&self) -> &str {
+        self.core.policy_name()
+    }
+
+    /// What has been counted so far.
+    #[getter]
+    fn counters(&self) -> Counters {
+        let core = self.core.counters();
+        let (log_written, log_dropped) = self.log.as_ref().map_or((0, 0), Log::counts);
+        Counters {
+            ejections: core.ejections,
+            returns: core.returns,
+            fail_open: core.fail_open,
+            fallbacks: core
+                .fallbacks
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(reason, count)| (reason.as_str(), *count))
+                .collect(),
+            log_written,
+            log_dropped,
+        }
+    }
+
+    /// Picks that a fallback policy made, by reason.
+    #[getter]
+    fn fallbacks(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        self.counters().fallbacks
+    }
+
+    /// Waits until every finished request so far is in the decision log's file.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.log.as_ref().map_or(Ok(()), |log| log.flush(py, false))
+    }
+
+    /// Flushes the decision log and ends its writer. Picks go on; what they log is lost and counted.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.log.as_ref().map_or(Ok(()), |log| log.flush(py, true))
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __len__(&self) -> usize {
+        self.core.fleet().snapshot().nodes().len()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Balancer policy={:?} endpoints={}>", self.core.policy_name(), self.__len__())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let snapshot = self.core.fleet().snapshot();
+        snapshot.nodes().iter().try_for_each(|node| Face::of(node, self.owner).traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        for node in self.core.fleet().snapshot().nodes() {
+            Face::of(node, self.owner).set_value(None);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+"""The extension module of the package ``trimtab``. Import from ``trimtab`` instead."""
+
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, final
+
+from typing_extensions import TypeVar
+
+_T = TypeVar("_T", default=Any)
+_T_co = TypeVar("_T_co", covariant=True, default=Any)
+_Place: TypeAlias = str | Endpoint
+_Model: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
+_Load: TypeAlias = Mapping[str, float | Mapping[str, float]]
+
+__all__ = [
+    "POLICIES",
+    "Balancer",
+    "Counters",
+    "Endpoint",
+    "EndpointStats",
+    "Lease",
+    "RetryBudget",
+    "__version__",
+]
+
+__version__: Final[str]
+POLICIES: Final[tuple[str, ...]]
+
+@final
+class Endpoint:
+    def __new__(
+        cls,
+        address: str,
+        *,
+        id: str | None = None,  # noqa: A002
+        weight: float = 1.0,
+        region: str = "",
+        zone: str = "",
+        latitude: float | None = None,
+        longitude: float | None = None,
+        cost: float = 0.0,
+        labels: Mapping[str, str] | None = None,
+    ) -> Self: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def latitude(self) -> float | None: ...
+    @property
+    def longitude(self) -> float | None: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def labels(self) -> dict[str, str]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+
+class _Ready(Generic[_T_co]):
+    def __await__(self) -> Any: ...
+
+@final
+class Lease(Generic[_T_co]):
+    @property
+    def address(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def value(self) -> _T_co: ...
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def ended(self) -> bool: ...
+    def first_byte(self) -> None: ...
+    def success(
+        self,
+        *,
+        status: int | None = None,
+        server_processing: float | None = None,
+        server_queue: float | None = None,
+        load: _Load | None = None,
+        bytes: int | None = None,  # noqa: A002
+        tokens: int | None = None,
+    ) -> bool: ...
+    def fail(
+        self,
+        kind: Literal["connect", "reset", "timeout", "status"] = "status",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        load: _Load | None = None,
+    ) -> bool: ...
+    def finish(
+        self,
+        verdict: int = 0,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        server_processing: float | None = None,
+        server_queue: float | None = None,
+        load: _Load | None = None,
+        bytes: int | None = None,  # noqa: A002
+        tokens: int | None = None,
+    ) -> bool: ...
+    def ignore(self) -> bool: ...
+    def cancel(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __aenter__(self) -> _Ready[Self]: ...
+    def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> _Ready[None]: ...
+
+@final
+class EndpointStats:
+    @property
+    def id(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def successes(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def cancelled(self) -> int: ...
+    @property
+    def success_rate(self) -> float | None: ...
+    @property
+    def mean_latency(self) -> float | None: ...
+    @property
+    def peak_latency(self) -> float | None: ...
+    @property
+    def queue_delay(self) -> float: ...
+    @property
+    def up(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+
+@final
+class Counters:
+    @property
+    def ejections(self) -> int: ...
+    @property
+    def returns(self) -> int: ...
+    @property
+    def fail_open(self) -> int: ...
+    @property
+    def fallbacks(self) -> dict[str, int]: ...
+    @property
+    def log_written(self) -> int: ...
+    @property
+    def log_dropped(self) -> int: ...
+
+@final
+class RetryBudget:
+    def __new__(
+        cls, ratio: float = 0.2, per_second: float = 10.0, cap: float = 100.0
+    ) -> Self: ...
+    def deposit(self) -> None: ...
+    def withdraw(self) -> bool: ...
+
+@final
+class Balancer(Generic[_T]):
+    def __new__(
+        cls,
+        endpoints: Iterable[_Place] | Mapping[_Place, _T] | Mapping[str, _T],
+        *,
+        policy: str = "peak_ewma",
+        region: str | None = None,
+        geo: tuple[float, float] | None = None,
+        model: _Model | None = None,
+        seed: int | None = None,
+        log: str | os.PathLike[str] | None = None,
+        log_sample: float = 1.0,
+        log_capacity: int = 65536,
+        log_client: str | None = None,
+        explore: float = 0.0,
+        archetype_labels: Iterable[str] | None = None,
+        decay: float = 10.0,
+        failure_penalty: float = 5.0,
+        consecutive_failures: int = 5,
+        base_ejection: float = 5.0,
+        max_ejection: float = 300.0,
+        base_reconnect: float = 0.1,
+        max_reconnect: float = 10.0,
+        max_ejected: float = 0.5,
+    ) -> Self: ...
+    def pick(
+        self,
+        *,
+        key: str | bytes | int | None = None,
+        request_class: str | None = None,
+        tried: Iterable[str] | None = None,
+        region: str | None = None,
+        deadline: float | None = None,
+        event: int = 0,
+    ) -> Lease[_T]: ...
+    def begin(
+        self,
+        key: str | bytes | int | None = None,
+        request_class: str | None = None,
+        tried: Iterable[str] | None = None,
+    ) -> int: ...
+    def address_of(self, token: int) -> str: ...
+    def id_of(self, token: int) -> str: ...
+    def value_of(self, token: int) -> _T: ...
+    def first_byte(self, token: int) -> None: ...
+    def end(
+        self,
+        token: int,
+        verdict: int = 0,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        server_processing: float | None = None,
+        server_queue: float | None = None,
+        load: _Load | None = None,
+        bytes: int | None = None,  # noqa: A002
+        tokens: int | None = None,
+    ) -> None: ...
+    @property
+    def endpoints(self) -> list[EndpointStats]: ...
+    def update(
+        self, endpoints: Iterable[_Place] | Mapping[_Place, _T] | Mapping[str, _T]
+    ) -> None: ...
+    def add(self, endpoint: _Place, value: _T | None = None) -> None: ...
+    def remove(self, id: _Place) -> None: ...  # noqa: A002
+    def drain(self, id: _Place) -> None: ...  # noqa: A002
+    def set_model(self, model: _Model) -> None: ...
+    @property
+    def policy(self) -> str: ...
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def fallbacks(self) -> dict[str, int]: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _exception: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __len__(self) -> int: ...
