@@ -1,0 +1,79 @@
+//! Settings of a [`LoadBalancer`].
+
+use std::sync::Arc;
+
+use trimtab_core::{Balancer, RetryBudget};
+
+use super::{LoadBalancer, MakeEndpoint};
+use crate::{
+    classify::{Classify, HttpClassifier},
+    route::ContextFn,
+};
+
+/// Configures a [`LoadBalancer`].
+///
+/// Clones share the retry budget, so that clients built from one builder retry within one budget.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    pub(super) balancer: Balancer,
+    pub(super) classify: Arc<dyn Classify>,
+    pub(super) context: Option<ContextFn>,
+    pub(super) max_attempts: u32,
+    pub(super) replay_limit: usize,
+    pub(super) budget: Arc<RetryBudget>,
+}
+
+impl Builder {
+    /// Balances by `balancer`.
+    pub fn new(balancer: Balancer) -> Self {
+        Self {
+            balancer,
+            classify: Arc::new(HttpClassifier::default()),
+            context: None,
+            max_attempts: 3,
+            replay_limit: 64 * 1024,
+            budget: Arc::new(RetryBudget::default()),
+        }
+    }
+
+    /// What it balances by.
+    pub fn balancer(&self) -> &Balancer {
+        &self.balancer
+    }
+
+    /// Tells success from failure; [`HttpClassifier`] if not told.
+    pub fn classify(mut self, classify: impl Classify) -> Self {
+        self.classify = Arc::new(classify);
+        self
+    }
+
+    /// Derives the key and class of requests that do not carry a [`Route`](crate::Route).
+    pub fn context(mut self, context: ContextFn) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Attempts a request, the first included; at least 1. 3 if not told.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Bytes of a request's body that are kept for another attempt; 64 KiB if not told.
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.replay_limit = bytes;
+        self
+    }
+
+    /// How many retries there may be; 0.2 a request and 10 a second if not told.
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = Arc::new(budget);
+        self
+    }
+
+    /// Balances over what `make` makes for each endpoint.
+    pub fn build<M: MakeEndpoint>(self, make: M) -> LoadBalancer<M> {
+        LoadBalancer::from_builder(self, make)
+    }
+}

@@ -1,0 +1,16 @@
+//! The balancing service: picks an endpoint a request, sends it there, and tells how it ended.
+
+mod attempts;
+mod builder;
+mod future;
+mod in_flight;
+mod layer;
+mod make;
+mod service;
+
+pub use builder::Builder;
+pub use future::ResponseFuture;
+pub(crate) use in_flight::Reading;
+pub use layer::LoadBalancerLayer;
+pub use make::MakeEndpoint;
+pub use service::LoadBalancer;

@@ -1,0 +1,51 @@
+//! HTTP answers.
+//!
+//! 5xx and 429 are failures of the endpoint; everything else is work done, a 404 included: the request
+//! was at fault, or nothing was. `Retry-After` is honoured on 429 and 503, the two where RFC 9110 and
+//! RFC 6585 give it the sense of "leave me alone". Load reports come in `endpoint-load-metrics`, the
+//! server's processing time in Envoy's `x-envoy-upstream-service-time`.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use trimtab_core::{Failure, Outcome};
+
+use super::{Classify, load_report, retry_after};
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct HttpClassifier {}
+
+impl Classify for HttpClassifier {
+    fn head(&self, status: StatusCode, headers: &HeaderMap) -> Outcome {
+        let failed = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let outcome = if failed { Outcome::failure(Failure::Status) } else { Outcome::success() };
+        let mut outcome = with_load(outcome.with_status(status.as_u16()), headers);
+        outcome.server_processing = processing_time(headers);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            outcome.retry_after = retry_after::http(headers);
+        }
+        outcome
+    }
+
+    fn end(&self, so_far: Outcome, trailers: Option<&HeaderMap>) -> Outcome {
+        match trailers {
+            Some(trailers) => with_load(so_far, trailers),
+            None => so_far,
+        }
+    }
+}
+
+pub(super) fn with_load(mut outcome: Outcome, headers: &HeaderMap) -> Outcome {
+    if let Some(load) = load_report::from_headers(headers) {
+        outcome.load = Some(load);
+    }
+    outcome
+}
+
+/// Milliseconds, as Envoy writes them.
+pub(super) fn processing_time(headers: &HeaderMap) -> Option<Duration> {
+    let millis = headers.get("x-envoy-upstream-service-time")?.to_str().ok()?.trim();
+    millis.parse().ok().map(Duration::from_millis)
+}

@@ -1,0 +1,49 @@
+//! The one clock of this process: monotonic, and counted from the Unix epoch.
+//!
+//! The core takes nanoseconds since an origin of the caller's choice. Here it is the Unix epoch as the
+//! system clock told it once, at the first use; from then on [`Instant`] counts, so that a step of the
+//! system clock moves nothing. All clients of a process share it, because they may share endpoints,
+//! whose signals carry its times. The decision log's timestamps and the age of models are then right
+//! with the core's default `unix_origin` of zero. Cost: one `Instant::now()`.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use trimtab_core::Time;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+    at_origin: Time,
+}
+
+impl Clock {
+    /// The process's clock.
+    pub fn process() -> Self {
+        static CLOCK: OnceLock<Clock> = OnceLock::new();
+        *CLOCK.get_or_init(|| {
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            Self { origin: Instant::now(), at_origin: Time::ZERO + unix }
+        })
+    }
+
+    /// The time now.
+    #[inline]
+    pub fn now(self) -> Time {
+        self.at_origin + self.origin.elapsed()
+    }
+
+    /// The time at `instant`; instants before the process's first look at the clock count as that.
+    pub fn at(self, instant: Instant) -> Time {
+        self.at_origin + instant.saturating_duration_since(self.origin)
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::process()
+    }
+}

@@ -1,0 +1,102 @@
+//! Making the clients.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trimtab_core::{Balancer, Node};
+
+use super::{
+    address::{Address, AddressError},
+    config::Config,
+    connect::Dialer,
+    endpoint::EndpointClient,
+    keeper::Keeper,
+    pool::Pool,
+};
+use crate::{
+    balance::{Builder, LoadBalancer, MakeEndpoint},
+    body::ReplayBody,
+};
+
+/// A balanced HTTP client for requests with bodies of type `B`.
+pub type Client<B> = LoadBalancer<Connector<B>>;
+
+/// A client with default settings.
+///
+/// # Errors
+/// [`AddressError`] if an endpoint's address cannot be connected to as it is written. Endpoints that
+/// are added later with such an address fail their requests with it.
+pub fn client<B>(balancer: Balancer) -> Result<Client<B>, AddressError>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    client_with(Builder::new(balancer), Config::default())
+}
+
+/// A client with the settings of `builder` and connections as `config` says.
+///
+/// # Errors
+/// See [`client`].
+pub fn client_with<B>(builder: Builder, config: Config) -> Result<Client<B>, AddressError>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    let connector = Connector::new(builder.balancer(), config);
+    connector.check(builder.balancer())?;
+    Ok(builder.build(connector))
+}
+
+/// Makes the pooled client of each endpoint.
+pub struct Connector<B> {
+    dialer: Arc<Dialer>,
+    keeper: Arc<Keeper<ReplayBody<B>>>,
+}
+
+impl<B> Connector<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Connections for `balancer`'s endpoints as `config` says.
+    pub fn new(balancer: &Balancer, config: Config) -> Self {
+        let dialer = Dialer::new(config);
+        let keeper = Keeper::new(balancer.clone());
+        keeper.start();
+        Self { dialer: Arc::new(dialer), keeper }
+    }
+
+    /// Checks the addresses of `balancer`'s endpoints as they are now.
+    ///
+    /// # Errors
+    /// The first [`AddressError`].
+    pub fn check(&self, balancer: &Balancer) -> Result<(), AddressError> {
+        for node in balancer.fleet().snapshot().nodes() {
+            Address::of(node)?;
+        }
+        Ok(())
+    }
+}
+
+impl<B> MakeEndpoint for Connector<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    type Service = EndpointClient<B>;
+
+    fn make(&self, node: &Arc<Node>) -> EndpointClient<B> {
+        let pool = Address::of(node).map(|address| {
+            let pool = Arc::new(Pool::new(address, Arc::clone(&self.dialer), node));
+            self.keeper.watch(&pool);
+            pool
+        });
+        if let Err(error) = &pool {
+            tracing::error!(%error, "endpoint cannot be used");
+        }
+        EndpointClient::new(pool)
+    }
+}
+
+impl<B> std::fmt::Debug for Connector<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("config", &self.dialer.config).finish_non_exhaustive()
+    }
+}
