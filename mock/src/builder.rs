@@ -28,6 +28,7 @@ pub struct ServerBuilder {
     max_waiting: usize,
     max_body_bytes: usize,
     max_connections: usize,
+    network_delay: Duration,
     grace: Duration,
 }
 
@@ -41,6 +42,7 @@ impl Default for ServerBuilder {
             max_waiting: 1_024,
             max_body_bytes: 4 << 20,
             max_connections: 4_096,
+            network_delay: Duration::ZERO,
             grace: Duration::from_secs(5),
         }
     }
@@ -95,6 +97,13 @@ impl ServerBuilder {
     /// Most connections at once, at least 1; more wait in the listen queue.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
+        self
+    }
+
+    /// How far away the server seems: every request waits this long before it is looked at, as if
+    /// that were the network's round trip.
+    pub fn network_delay(mut self, round_trip: Duration) -> Self {
+        self.network_delay = round_trip;
         self
     }
 
@@ -157,6 +166,7 @@ impl ServerBuilder {
             services: Services::new(replica.clone(), health),
             replica,
             limit: self.max_connections,
+            network_delay: self.network_delay,
             grace: self.grace,
         };
         let task = tokio::spawn(connections.run(listener, phase.clone()));

@@ -28,6 +28,7 @@ pub(crate) struct Connections {
     pub(crate) replica: Arc<Replica>,
     pub(crate) services: Services,
     pub(crate) limit: usize,
+    pub(crate) network_delay: Duration,
     pub(crate) grace: Duration,
 }
 
@@ -70,6 +71,7 @@ impl Connections {
         mut phase: watch::Receiver<Phase>,
     ) -> impl Future<Output = ()> + use<> {
         let (replica, services) = (self.replica.clone(), self.services.clone());
+        let network_delay = self.network_delay;
         async move {
             // Tokens are small and must not wait for each other.
             let _ = stream.set_nodelay(true);
@@ -80,6 +82,9 @@ impl Connections {
                     let (replica, services, hangup) =
                         (replica.clone(), services.clone(), hangup.clone());
                     async move {
+                        if !network_delay.is_zero() {
+                            tokio::time::sleep(network_delay).await;
+                        }
                         if is_grpc(&request) {
                             Ok(services.serve(hangup, request).await)
                         } else {

@@ -18,6 +18,7 @@ mod fork;
 mod gate;
 mod lease;
 mod log;
+mod mock;
 mod model;
 mod outcome;
 mod ready;
@@ -39,6 +40,7 @@ fn _trimtab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<stats::EndpointStats>()?;
+    module.add_function(wrap_pyfunction!(mock::run_mock, module)?)?;
     fork::register(module)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 """The extension module of the package ``trimtab``. Import from ``trimtab`` instead."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, final
 
@@ -22,6 +22,7 @@ __all__ = [
     "Lease",
     "RetryBudget",
     "__version__",
+    "run_mock",
 ]
 
 __version__: Final[str]
@@ -274,3 +275,16 @@ class Balancer(Generic[_T]):
         /,
     ) -> None: ...
     def __len__(self) -> int: ...
+
+def run_mock(
+    host: str,
+    port: int,
+    preset: str,
+    *,
+    seed: int,
+    network_ms: float,
+    model_name: str,
+    max_waiting: int,
+    faults: str,
+    on_ready: Callable[[str], object],
+) -> bool: ...
