@@ -41,7 +41,9 @@ fn picks(balancer: &Balancer, rng: &mut Rng, tried: &[EndpointId], nodes: &[Arc<
             _ => drop(lease),
         }
         if round == 500 {
-            nodes.iter().for_each(|node| node.connect_failed(now));
+            for node in nodes {
+                node.connect_failed(now);
+            }
         }
     }
 }
