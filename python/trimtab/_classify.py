@@ -1,8 +1,8 @@
 """What an exception says of the endpoint that a request went to.
 
 Clients have their own classes for the same few events, and wrap each other's. So an exception is
-known by the built-in it derives from, by its class's name, by the HTTP status it carries, and last by
-its cause. No client is imported for it.
+known by the built-in it derives from, by its class's name, by the HTTP status it carries, and last
+by its cause. No client is imported for it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def is_failure(status: int) -> bool:
 def classify(error: BaseException) -> Classified:
     """Tell how a request ended that raised ``error``.
 
-    What is no ``Exception`` (cancelled tasks, Ctrl-C, closed generators) is a cancellation. An answer
-    with an HTTP status is judged by the status. What nobody knows is a failure.
+    What is no ``Exception`` (cancelled tasks, Ctrl-C, closed generators) is a cancellation. An
+    answer with an HTTP status is judged by the status. What nobody knows is a failure.
     """
     if not isinstance(error, Exception):
         return Verdict.CANCELLED, None, None

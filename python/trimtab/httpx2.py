@@ -1,0 +1,126 @@
+"""Transports for httpx2: each request goes to an endpoint of the balancer's choice.
+
+>>> import httpx2, trimtab, trimtab.httpx2
+>>> lb = trimtab.Balancer(["http://10.0.0.1:8000", "http://10.0.0.2:8000"])
+>>> client = httpx2.Client(transport=trimtab.httpx2.Transport(lb))
+>>> client.get("http://service/health")  # "service" is replaced by the endpoint
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from trimtab._http.body import AsyncBody, Body
+from trimtab._http.route import Route, RouteLike, RouteOf
+from trimtab._http.transport import AsyncTransport as _AsyncTransport
+from trimtab._http.transport import SyncTransport as _SyncTransport
+from trimtab._trimtab import Balancer, RetryBudget
+
+try:
+    import httpx2
+except ImportError as error:
+    raise ImportError("trimtab.httpx2 needs httpx2: pip install trimtab[httpx2]") from error
+
+__all__ = ["AsyncTransport", "Route", "RouteLike", "RouteOf", "Transport"]
+
+
+class _Body(Body, httpx2.SyncByteStream):
+    pass
+
+
+class _AsyncBody(AsyncBody, httpx2.AsyncByteStream):
+    pass
+
+
+class Transport(_SyncTransport, httpx2.BaseTransport):
+    """A transport for ``httpx2.Client``: each request goes to an endpoint of the balancer's choice.
+
+    The endpoint's address (``http://`` or ``https://``, host, perhaps port and path) takes the
+    place of the URL's scheme, host and port; its path goes before the URL's. The request is in
+    flight there until the response's body has ended or is closed. 5xx, 429 and broken connections are
+    failures of the endpoint. A request that could not connect goes to another one; other errors are
+    raised.
+
+    A request's class and key are told, the first that is there, by the headers ``x-trimtab-class``
+    and ``x-trimtab-key`` (which are not sent on), by
+    ``extensions={"trimtab": {"request_class": ..., "key": ...}}``, or by ``route``.
+
+    Args:
+        balancer: Who picks. It may be shared by any number of transports.
+        transport: The transport that sends; one of httpx2's own if not told.
+        route: Tells a request's `Route`, given the request.
+        load_reports: Ask servers for their load with each answer (``endpoint-load-metrics``).
+        retry_budget: What attempts after the first are paid from: 0.2 a request and 10 a second if
+            not told. An SDK's retries (``x-stainless-retry-count``) count too.
+        limits: As httpx2 has it; 1000 connections and 100 idle ones if not told.
+        **options: As ``httpx2.HTTPTransport`` has them: ``verify``, ``http2``, and so on.
+
+    Raises:
+        ConfigError: If an endpoint's address is malformed.
+    """
+
+    _lib: ClassVar = httpx2
+    _own: ClassVar = httpx2.HTTPTransport
+    _body: ClassVar = _Body
+
+    def __init__(
+        self,
+        balancer: Balancer[Any],
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        route: RouteOf | None = None,
+        load_reports: bool = False,
+        retry_budget: RetryBudget | None = None,
+        limits: httpx2.Limits | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """See the class."""
+        super().__init__(
+            balancer,
+            transport=transport,
+            route=route,
+            load_reports=load_reports,
+            retry_budget=retry_budget,
+            limits=limits,
+            **options,
+        )
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send ``request`` to an endpoint of the balancer's choice."""
+        response: httpx2.Response = super().handle_request(request)
+        return response
+
+
+class AsyncTransport(_AsyncTransport, httpx2.AsyncBaseTransport):
+    """A transport for ``httpx2.AsyncClient``; all else is as in `Transport`."""
+
+    _lib: ClassVar = httpx2
+    _own: ClassVar = httpx2.AsyncHTTPTransport
+    _body: ClassVar = _AsyncBody
+
+    def __init__(
+        self,
+        balancer: Balancer[Any],
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        route: RouteOf | None = None,
+        load_reports: bool = False,
+        retry_budget: RetryBudget | None = None,
+        limits: httpx2.Limits | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """See `Transport`."""
+        super().__init__(
+            balancer,
+            transport=transport,
+            route=route,
+            load_reports=load_reports,
+            retry_budget=retry_budget,
+            limits=limits,
+            **options,
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send ``request`` to an endpoint of the balancer's choice."""
+        response: httpx2.Response = await super().handle_async_request(request)
+        return response
