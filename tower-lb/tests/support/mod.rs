@@ -1,5 +1,5 @@
 //! Small servers in the test process, and waiting for events.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 
 use std::{
     convert::Infallible,
@@ -66,9 +66,7 @@ impl Server {
                 let io = TokioIo::new(tcp);
                 let _ = match http {
                     Http::One => {
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(io, service)
-                            .await
+                        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
                     }
                     Http::Two => {
                         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
