@@ -54,7 +54,7 @@ use crate::{
 /// Raises:
 ///     ConfigError: For an empty fleet, duplicate ids, an unknown policy and values out of range.
 ///     ModelError: For a model that cannot be read.
-#[pyclass(frozen, weakref, module = "trimtab", name = "Balancer")]
+#[pyclass(frozen, generic, weakref, module = "trimtab", name = "Balancer")]
 #[derive(Debug)]
 pub(crate) struct Balancer {
     core: trimtab_core::Balancer,

@@ -19,7 +19,7 @@ use crate::{
 /// ``cancel``, by leaving its ``with`` block (a failure if an exception leaves it, else a success), or
 /// by being garbage collected (a cancellation). Ending it again does nothing; those methods return
 /// whether they ended it.
-#[pyclass(frozen, freelist = 256, module = "trimtab", name = "Lease")]
+#[pyclass(frozen, generic, freelist = 256, module = "trimtab", name = "Lease")]
 #[derive(Debug)]
 pub(crate) struct Lease {
     core: Mutex<State>,

@@ -41,11 +41,12 @@ _RESET = frozenset(
     }
 )
 _TIMEOUT = ("Timeout", "TimeoutError", "TimeoutException")
-# The client's own limit was hit: the endpoint never saw the request.
-_IGNORED = frozenset({"PoolTimeout", "LocalProtocolError"})
+# The client's own doing: the endpoint never saw the request.
+_IGNORED = frozenset({"LocalProtocolError", "PoolTimeout", "TrimtabError", "UnsupportedProtocol"})
 # A chain of causes longer than this is somebody else's problem.
 _DEPTH = 5
 
+_FIRST_STATUS, _LAST_STATUS = 100, 599
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 
@@ -98,10 +99,16 @@ def _answered(error: BaseException) -> Classified | None:
     for holder in (error, response):
         for name in ("status_code", "status"):
             status = getattr(holder, name, None)
-            if isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:  # noqa: PLR2004
+            if type(status) is int and _FIRST_STATUS <= status <= _LAST_STATUS:
                 if not is_failure(status):
                     return Verdict.SUCCESS, status, None
-                headers = getattr(response, "headers", None) or getattr(error, "headers", None)
-                after = headers.get("retry-after") if hasattr(headers, "get") else None
-                return Verdict.STATUS, status, parse_retry_after(after)
+                return Verdict.STATUS, status, _retry_after(error, response)
+    return None
+
+
+def _retry_after(error: BaseException, response: object) -> float | None:
+    for holder in (response, error):
+        get = getattr(getattr(holder, "headers", None), "get", None)
+        if get is not None:
+            return parse_retry_after(get("retry-after"))
     return None

@@ -1,7 +1,7 @@
 """The extension module of the package ``trimtab``. Import from ``trimtab`` instead."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, final
 
@@ -66,7 +66,7 @@ class Endpoint:
     def __hash__(self, /) -> int: ...
 
 class _Ready(Generic[_T_co]):
-    def __await__(self) -> Any: ...
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
 
 @final
 class Lease(Generic[_T_co]):
@@ -137,7 +137,7 @@ class EndpointStats:
     @property
     def address(self) -> str: ...
     @property
-    def value(self) -> Any: ...
+    def value(self) -> Any: ...  # noqa: ANN401
     @property
     def endpoint(self) -> Endpoint: ...
     @property

@@ -37,9 +37,9 @@ class Transport(_SyncTransport, httpx2.BaseTransport):
 
     The endpoint's address (``http://`` or ``https://``, host, perhaps port and path) takes the
     place of the URL's scheme, host and port; its path goes before the URL's. The request is in
-    flight there until the response's body has ended or is closed. 5xx, 429 and broken connections are
-    failures of the endpoint. A request that could not connect goes to another one; other errors are
-    raised.
+    flight there until the response's body has ended or is closed. 5xx, 429 and broken connections
+    are failures of the endpoint. A request that could not connect goes to another one; other errors
+    are raised.
 
     A request's class and key are told, the first that is there, by the headers ``x-trimtab-class``
     and ``x-trimtab-key`` (which are not sent on), by

@@ -21,7 +21,7 @@ class Target:
         """Take ``address`` apart.
 
         Raises:
-            ConfigError: If it is not ``http://`` or ``https://``, a host, perhaps a port and a path.
+            ConfigError: If it is not ``http://`` or ``https://``, a host, perhaps port and path.
         """
         try:
             url = urlsplit(address)

@@ -1,0 +1,144 @@
+"""The transports, but for their library's base classes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from trimtab._classify import classify, is_failure
+from trimtab._http.attempts import Attempts
+from trimtab._http.outgoing import Outgoing, copied
+from trimtab._http.route import RouteOf
+from trimtab._http.target import Targets
+from trimtab._trimtab import Balancer, Lease, RetryBudget
+from trimtab._verdict import Verdict
+from trimtab.errors import NoEndpoints
+
+# As openai has it: httpx's own default keeps 20 idle connections, which starves a busy client.
+MAX_CONNECTIONS = 1000
+MAX_KEEPALIVE_CONNECTIONS = 100
+
+
+class _Transport:
+    """What the sync and the async transport share."""
+
+    _lib: ClassVar[Any]
+    _own: ClassVar[Any]
+    _body: ClassVar[Any]
+
+    def __init__(
+        self,
+        balancer: Balancer[Any],
+        *,
+        transport: Any = None,  # noqa: ANN401
+        route: RouteOf | None = None,
+        load_reports: bool = False,
+        retry_budget: RetryBudget | None = None,
+        limits: Any = None,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        if transport is None:
+            if limits is None:
+                limits = self._lib.Limits(
+                    max_connections=MAX_CONNECTIONS,
+                    max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS,
+                )
+            transport = self._own(limits=limits, **options)
+            self._make: Any = Outgoing
+        elif limits is not None or options:
+            names = ", ".join([*options, *(["limits"] if limits is not None else [])])
+            raise TypeError(f"{names}: set this on the transport that you give as transport=")
+        else:
+            self._make = copied
+        self._inner = transport
+        self.balancer = balancer
+        """The balancer that picks."""
+        self.retry_budget = RetryBudget() if retry_budget is None else retry_budget
+        """What attempts after the first are paid from."""
+        self._route = route
+        self._load = load_reports
+        self._targets = Targets(stats.address for stats in balancer.endpoints)
+
+    def _begin(self, request: Any) -> Attempts:  # noqa: ANN401
+        attempts = Attempts(id(self), request, self._route, self._load)
+        if not attempts.is_retry:
+            self.retry_budget.deposit()
+        elif not self.retry_budget.withdraw():
+            raise self._lib.ConnectError("the retry budget is spent: this retry was not sent")
+        return attempts
+
+    def _pick(self, attempts: Attempts) -> Lease:
+        try:
+            return self.balancer.pick(
+                key=attempts.key,
+                request_class=attempts.request_class,
+                tried=attempts.tried or None,
+            )
+        except NoEndpoints as error:
+            raise self._lib.ConnectError(str(error)) from error
+
+    def _outgoing(self, request: Any, attempts: Attempts, lease: Lease) -> Any:  # noqa: ANN401
+        target = self._targets.of(lease.address)
+        attempts.headers[0] = (b"Host", target.authority)
+        return self._make(self._lib, request, target, attempts.headers)
+
+    def _goes_on(self, error: BaseException, attempts: Attempts, lease: Lease) -> bool:
+        """End ``lease`` after an attempt that raised; whether another endpoint may be tried."""
+        verdict, _, _ = classify(error)
+        lease.finish(verdict)
+        if verdict in (Verdict.CANCELLED, Verdict.IGNORED):
+            return False
+        endpoint = lease.id
+        nothing_sent = verdict == Verdict.CONNECT
+        elsewhere = endpoint not in attempts.tried and len(attempts.tried) + 1 < len(self.balancer)
+        if nothing_sent and elsewhere and self.retry_budget.withdraw():
+            attempts.tried.append(endpoint)
+            return True
+        attempts.failed(endpoint)
+        return False
+
+    def _answered(self, response: Any, attempts: Attempts, lease: Lease) -> Any:  # noqa: ANN401
+        if is_failure(response.status_code):
+            attempts.failed(lease.id)
+        response.stream = self._body(response.stream, lease, response, self._load)
+        return response
+
+
+class SyncTransport(_Transport):
+    """A transport for the library's ``Client``."""
+
+    def handle_request(self, request: Any) -> Any:  # noqa: ANN401
+        """Send ``request`` to an endpoint of the balancer's choice."""
+        attempts = self._begin(request)
+        while True:
+            lease = self._pick(attempts)
+            try:
+                response = self._inner.handle_request(self._outgoing(request, attempts, lease))
+                return self._answered(response, attempts, lease)
+            except BaseException as error:
+                if not self._goes_on(error, attempts, lease):
+                    raise
+
+    def close(self) -> None:
+        """Close the connections. The balancer stays open."""
+        self._inner.close()
+
+
+class AsyncTransport(_Transport):
+    """A transport for the library's ``AsyncClient``."""
+
+    async def handle_async_request(self, request: Any) -> Any:  # noqa: ANN401
+        """Send ``request`` to an endpoint of the balancer's choice."""
+        attempts = self._begin(request)
+        while True:
+            lease = self._pick(attempts)
+            try:
+                outgoing = self._outgoing(request, attempts, lease)
+                response = await self._inner.handle_async_request(outgoing)
+                return self._answered(response, attempts, lease)
+            except BaseException as error:
+                if not self._goes_on(error, attempts, lease):
+                    raise
+
+    async def aclose(self) -> None:
+        """Close the connections. The balancer stays open."""
+        await self._inner.aclose()
