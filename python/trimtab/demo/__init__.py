@@ -27,7 +27,7 @@ POLICIES = (
 )
 
 
-def main(out: Path, *, rate: float = 18.0, seconds: float = 20.0, seed: int = 7) -> None:
+def main(out: Path, *, rate: float = 12.0, seconds: float = 22.0, seed: int = 7) -> None:
     """Plays the demo at ``rate`` requests/s for ``seconds`` a policy, and writes it to ``out``."""
     logs = out / "logs"
     shutil.rmtree(logs, ignore_errors=True)
@@ -59,15 +59,16 @@ async def _play(
                 training = train([logs], model).to_text()
                 print(training, flush=True)
             print(f"{policy.title}: {len(schedule)} requests in {seconds:g} s ...", flush=True)
+            log = logs / f"{policy.name}.jsonl"
             answers, fallbacks = await run(
                 fleet,
                 policy,
                 schedule,
                 seconds=seconds,
-                log=logs / f"{policy.name}.jsonl",
+                log=log,
                 model=model if learned else None,
             )
-            rows.append(summarise(policy.title, answers, fallbacks))
+            rows.append(summarise(policy.title, answers, log, fallbacks))
             await fleet.settle()
     return rows, training
 

@@ -112,11 +112,10 @@ def draw_classes(axes: Axes, rows: Sequence[Row]) -> None:
     columns = [(kind, preset) for kind in CLASSES for preset in presets]
     for n, (row, colour) in enumerate(zip(rows, COLOURS, strict=True)):
         places = [i + (n - (len(rows) - 1) / 2) * width for i in range(len(columns))]
-        heights = []
-        for kind, preset in columns:
-            of_kind = [a for a in row.answers if a.error is None and a.arrival.kind == kind]
-            there = sum(preset_of.get(a.replica or "") == preset for a in of_kind)
-            heights.append(100 * there / max(1, len(of_kind)))
+        heights = [
+            100 * sum(share for name, share in row.class_share[kind.name].items() if preset_of[name] == preset)
+            for kind, preset in columns
+        ]
         axes.bar(places, heights, width, color=colour)
     axes.set_xticks(range(len(columns)), [f"{kind.name}\non {preset}" for kind, preset in columns])
     axes.set_title("Where each request class went", loc="left", weight="bold")

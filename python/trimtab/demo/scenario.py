@@ -56,8 +56,8 @@ REPLICAS = (
     Replica("eu-prefill-2", "prefill-fast", "eu", 0.0),
     Replica("eu-decode-1", "decode-fast", "eu", 0.0),
     Replica("eu-decode-2", "decode-fast", "eu", 0.0),
-    Replica("us-prefill-1", "prefill-fast", "us", 40.0),
-    Replica("us-decode-1", "decode-fast", "us", 40.0),
+    Replica("us-prefill-1", "prefill-fast", "us", 120.0),
+    Replica("us-decode-1", "decode-fast", "us", 120.0),
 )
 
 CLASSES = (

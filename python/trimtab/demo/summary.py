@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trimtab.demo.scenario import CLASSES, REPLICAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from trimtab.demo.load import Answer
 
@@ -27,15 +29,19 @@ class Row:
     p99: float
     class_p50: dict[str, float]
     share: dict[str, float]
+    class_share: dict[str, dict[str, float]]
     fallbacks: dict[str, int]
     answers: Sequence[Answer]
 
 
-def summarise(title: str, answers: Sequence[Answer], fallbacks: dict[str, int]) -> Row:
-    """Counts and quantiles of one run."""
+def summarise(
+    title: str, answers: Sequence[Answer], log: Path, fallbacks: dict[str, int]
+) -> Row:
+    """Counts and quantiles of one run; who served what is read from its decision log."""
     fine = [a for a in answers if a.error is None]
     latencies = sorted(a.latency * 1e3 for a in fine)
-    served = Counter(a.replica for a in fine)
+    with log.open(encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if row["status"] == "ok"]
     return Row(
         title=title,
         requests=len(answers),
@@ -49,10 +55,20 @@ def summarise(title: str, answers: Sequence[Answer], fallbacks: dict[str, int]) 
             )
             for kind in CLASSES
         },
-        share={r.name: served[r.name] / max(1, len(fine)) for r in REPLICAS},
+        share=shares(rows),
+        class_share={
+            kind.name: shares([row for row in rows if row["class"] == kind.name])
+            for kind in CLASSES
+        },
         fallbacks={why: count for why, count in fallbacks.items() if count},
         answers=answers,
     )
+
+
+def shares(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The share of each replica in log rows."""
+    served = Counter(row["chosen"] for row in rows)
+    return {r.name: served[r.name] / max(1, len(rows)) for r in REPLICAS}
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
