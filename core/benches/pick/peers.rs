@@ -1,0 +1,190 @@
+//! What is compared: each policy of trimtab, and tower's `Balance` with its two load metrics.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    hint::black_box,
+    pin::pin,
+    sync::Mutex,
+    task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::noop_waker_ref;
+use tower::{
+    Service,
+    balance::p2c::Balance,
+    discover::ServiceList,
+    load::{CompleteOnResponse, Load, PeakEwma, PendingRequests},
+};
+use trimtab_core::{
+    Balancer, Context, Endpoint, Outcome, Place, Rng, Time,
+    policy::{POLICY_NAMES, by_name},
+};
+
+/// Something that balances, shared by threads.
+pub(crate) trait Peer: Sync {
+    fn name(&self) -> String;
+    /// One thread's side of it.
+    fn worker(&self, seed: u64) -> Box<dyn Worker + '_>;
+}
+
+/// Sends requests.
+pub(crate) trait Worker {
+    fn run(&mut self, requests: u64);
+}
+
+/// Every peer whose name is `wanted`, with `size` endpoints.
+pub(crate) fn all(size: usize, wanted: impl Fn(&str) -> bool) -> Vec<Box<dyn Peer>> {
+    let mut peers: Vec<Box<dyn Peer>> = Vec::new();
+    for name in POLICY_NAMES.iter().filter(|name| wanted(name)) {
+        peers.push(Box::new(Trimtab::new(name, size)));
+    }
+    if wanted(TOWER_EWMA) {
+        let metric = |service| {
+            let (default, decay) = (Duration::from_millis(1), 1e10);
+            PeakEwma::new(service, default, decay, CompleteOnResponse::default())
+        };
+        peers.push(Box::new(Tower::new(TOWER_EWMA, size, metric)));
+    }
+    if wanted(TOWER_PENDING) {
+        let metric = |service| PendingRequests::new(service, CompleteOnResponse::default());
+        peers.push(Box::new(Tower::new(TOWER_PENDING, size, metric)));
+    }
+    peers
+}
+
+struct Trimtab {
+    name: &'static str,
+    balancer: Balancer,
+    origin: Instant,
+    keyed: bool,
+}
+
+impl Trimtab {
+    #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+    fn new(name: &'static str, size: usize) -> Self {
+        let policy = by_name(name, None, &Place::default(), &mut Rng::seeded(1));
+        let endpoints = (0..size).map(|index| Endpoint::new(format!("http://10.0.0.1:{index}")));
+        let balancer = Balancer::builder()
+            .policy(policy.expect("a known name"))
+            .endpoints(endpoints)
+            .build()
+            .expect("a valid fleet");
+        let keyed = ["source_hash", "rendezvous"].contains(&name);
+        Self { name, balancer, origin: Instant::now(), keyed }
+    }
+
+    /// A clock read, and what a data plane makes of it.
+    #[inline]
+    fn now(&self) -> Time {
+        Time::from_nanos(self.origin.elapsed().as_nanos() as u64)
+    }
+}
+
+impl Peer for Trimtab {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn worker(&self, seed: u64) -> Box<dyn Worker + '_> {
+        Box::new(Picking { peer: self, rng: Rng::seeded(seed), sent: seed << 32 })
+    }
+}
+
+struct Picking<'a> {
+    peer: &'a Trimtab,
+    rng: Rng,
+    sent: u64,
+}
+
+impl Worker for Picking<'_> {
+    fn run(&mut self, requests: u64) {
+        for _ in 0..requests {
+            self.sent += 1;
+            let mut context = Context::new().with_request_class("chat");
+            if self.peer.keyed {
+                context = context.with_key(self.sent.to_le_bytes());
+            }
+            let lease = self.peer.balancer.pick(self.peer.now(), &context, &mut self.rng);
+            let lease = black_box(lease.expect("a fleet"));
+            lease.finish(self.peer.now(), Outcome::success());
+        }
+    }
+}
+
+const TOWER_EWMA: &str = "tower Balance, PeakEwma";
+const TOWER_PENDING: &str = "tower Balance, PendingRequests";
+
+/// Answers at once, and is always ready.
+#[derive(Clone)]
+struct Instantly;
+
+impl Service<u64> for Instantly {
+    type Response = u64;
+    type Error = Infallible;
+    type Future = Ready<Result<u64, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u64) -> Self::Future {
+        ready(Ok(request))
+    }
+}
+
+struct Tower<S: Service<u64>> {
+    name: &'static str,
+    balance: Mutex<Balance<ServiceList<Vec<S>>, u64>>,
+}
+
+impl<S> Tower<S>
+where
+    S: Service<u64, Error = Infallible> + Load + Send,
+    S::Metric: std::fmt::Debug,
+{
+    fn new(name: &'static str, size: usize, metric: impl Fn(Instantly) -> S) -> Self {
+        let services: Vec<S> = (0..size).map(|_| metric(Instantly)).collect();
+        Self { name, balance: Mutex::new(Balance::new(ServiceList::new::<u64>(services))) }
+    }
+}
+
+impl<S> Peer for Tower<S>
+where
+    S: Service<u64, Response = u64, Error = Infallible> + Load + Send,
+    S::Metric: std::fmt::Debug,
+    S::Future: Send,
+{
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn worker(&self, _: u64) -> Box<dyn Worker + '_> {
+        Box::new(Calling { peer: self })
+    }
+}
+
+struct Calling<'a, S: Service<u64>> {
+    peer: &'a Tower<S>,
+}
+
+impl<S> Worker for Calling<'_, S>
+where
+    S: Service<u64, Response = u64, Error = Infallible> + Load,
+    S::Metric: std::fmt::Debug,
+{
+    fn run(&mut self, requests: u64) {
+        let mut task = TaskContext::from_waker(noop_waker_ref());
+        for request in 0..requests {
+            let future = {
+                let mut balance = self.peer.balance.lock().expect("nobody panics");
+                let polled = balance.poll_ready(&mut task);
+                assert!(matches!(polled, Poll::Ready(Ok(()))), "all are ready");
+                balance.call(request)
+            };
+            let answer = pin!(future).poll(&mut task);
+            assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answers at once");
+        }
+    }
+}
