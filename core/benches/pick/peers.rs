@@ -37,6 +37,9 @@ pub(crate) trait Worker {
 /// Every peer whose name is `wanted`, with `size` endpoints.
 pub(crate) fn all(size: usize, wanted: impl Fn(&str) -> bool) -> Vec<Box<dyn Peer>> {
     let mut peers: Vec<Box<dyn Peer>> = Vec::new();
+    if wanted(CLOCK) {
+        peers.push(Box::new(Clock::new()));
+    }
     for name in POLICY_NAMES.iter().filter(|name| wanted(name)) {
         peers.push(Box::new(Trimtab::new(name, size)));
     }
@@ -54,15 +57,55 @@ pub(crate) fn all(size: usize, wanted: impl Fn(&str) -> bool) -> Vec<Box<dyn Pee
     peers
 }
 
+const CLOCK: &str = "two clock reads, nothing else";
+
+/// What of every other figure is the clock's.
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+    fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// A clock read, and what a data plane makes of it.
+    #[inline]
+    fn now(&self) -> Time {
+        Time::from_nanos(self.origin.elapsed().as_nanos() as u64)
+    }
+}
+
+impl Peer for Clock {
+    fn name(&self) -> String {
+        CLOCK.to_owned()
+    }
+
+    fn worker(&self, _: u64) -> Box<dyn Worker + '_> {
+        Box::new(Reading(self))
+    }
+}
+
+struct Reading<'a>(&'a Clock);
+
+impl Worker for Reading<'_> {
+    fn run(&mut self, requests: u64) {
+        for _ in 0..requests {
+            black_box(self.0.now());
+            black_box(self.0.now());
+        }
+    }
+}
+
 struct Trimtab {
     name: &'static str,
     balancer: Balancer,
-    origin: Instant,
+    clock: Clock,
     keyed: bool,
 }
 
 impl Trimtab {
-    #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
     fn new(name: &'static str, size: usize) -> Self {
         let policy = by_name(name, None, &Place::default(), &mut Rng::seeded(1));
         let endpoints = (0..size).map(|index| Endpoint::new(format!("http://10.0.0.1:{index}")));
@@ -72,13 +115,7 @@ impl Trimtab {
             .build()
             .expect("a valid fleet");
         let keyed = ["source_hash", "rendezvous"].contains(&name);
-        Self { name, balancer, origin: Instant::now(), keyed }
-    }
-
-    /// A clock read, and what a data plane makes of it.
-    #[inline]
-    fn now(&self) -> Time {
-        Time::from_nanos(self.origin.elapsed().as_nanos() as u64)
+        Self { name, balancer, clock: Clock::new(), keyed }
     }
 }
 
@@ -106,9 +143,9 @@ impl Worker for Picking<'_> {
             if self.peer.keyed {
                 context = context.with_key(self.sent.to_le_bytes());
             }
-            let lease = self.peer.balancer.pick(self.peer.now(), &context, &mut self.rng);
+            let lease = self.peer.balancer.pick(self.peer.clock.now(), &context, &mut self.rng);
             let lease = black_box(lease.expect("a fleet"));
-            lease.finish(self.peer.now(), Outcome::success());
+            lease.finish(self.peer.clock.now(), Outcome::success());
         }
     }
 }
