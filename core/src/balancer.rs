@@ -14,7 +14,7 @@ use crate::{
     policy::{Candidates, Choice, Fallback, Mode, PeakEwma, Policy},
     rng::Rng,
     shared::Shared,
-    signal::health::HealthConfig,
+    signal::{health::HealthConfig, latency::Tau},
     snapshot::Tier,
     sync::Ordering,
     time::Time,
@@ -145,6 +145,7 @@ pub struct Counters {
 #[must_use]
 pub struct Builder {
     shared: Shared,
+    tau: Duration,
     place: Place,
     endpoints: Vec<Endpoint>,
 }
@@ -153,6 +154,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             shared: Shared::new(Box::new(PeakEwma::default())),
+            tau: Duration::from_secs(10),
             place: Place::default(),
             endpoints: Vec::new(),
         }
@@ -187,7 +189,7 @@ impl Builder {
 
     /// Time constant of the latency averages; 10 s if not told.
     pub fn decay(mut self, tau: Duration) -> Self {
-        self.shared.tau = tau;
+        self.tau = tau;
         self
     }
 
@@ -230,9 +232,10 @@ impl Builder {
     /// # Errors
     /// [`ConfigError::EmptyFleet`], [`ConfigError::DuplicateId`], or [`ConfigError::OutOfRange`] for a
     /// setting outside its range.
-    pub fn build(self) -> Result<Balancer, ConfigError> {
+    pub fn build(mut self) -> Result<Balancer, ConfigError> {
         in_range("explore", self.shared.explore, "[0, 1]", |v| (0.0..=1.0).contains(&v))?;
-        in_range("decay", self.shared.tau.as_secs_f64(), "(0, inf)", |v| v > 0.0)?;
+        in_range("decay", self.tau.as_secs_f64(), "(0, inf)", |v| v > 0.0)?;
+        self.shared.tau = Tau::new(self.tau);
         let max_ejected = self.shared.health.max_ejected;
         in_range("max_ejected", max_ejected, "[0, 1]", |v| (0.0..=1.0).contains(&v))?;
         let fleet = Fleet::new(Arc::new(self.shared), self.place, self.endpoints)?;

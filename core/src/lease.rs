@@ -101,8 +101,7 @@ impl Lease {
         if self.first_byte.is_none() {
             let latency = now.since(self.started);
             self.first_byte = Some(latency);
-            self.node.latency.record(now, latency, self.node.shared.tau);
-            self.node.shared.slowest.record(now, latency);
+            self.answered(now, latency.as_nanos() as u64);
         }
     }
 
@@ -117,6 +116,12 @@ impl Lease {
         self.end(Some(now), None);
     }
 
+    #[inline]
+    fn answered(&self, now: Time, nanos: u64) {
+        self.node.latency.record(now, nanos, self.node.shared.tau);
+        self.node.shared.slowest.record(now, nanos);
+    }
+
     fn end(&mut self, now: Option<Time>, outcome: Option<Outcome>) {
         self.ended = true;
         self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -124,20 +129,18 @@ impl Lease {
             self.node.work.fetch_sub(u64::from(self.charge), Ordering::Relaxed);
         }
         let elapsed = now.map(|now| now.since(self.started));
-        match (now, &outcome) {
+        let success = match (now, &outcome) {
             (Some(now), Some(outcome)) => self.learn(now, outcome),
-            _ => self.gave_up(now),
-        }
-        if let Some(now) = now {
-            let success = outcome.as_ref().and_then(|outcome| match outcome.verdict {
-                Verdict::Success => Some(true),
-                Verdict::Failure(_) => Some(false),
-                Verdict::Ignore => None,
-            });
+            _ => {
+                self.gave_up(now);
+                None
+            }
+        };
+        if let (Some(now), Some(latency)) = (now, elapsed) {
             self.node.shared.policy.observe(&Feedback {
                 node: &self.node,
                 now,
-                latency: now.since(self.started),
+                latency,
                 success,
                 charge: Duration::from_micros(u64::from(self.charge)),
                 expected_wait: Duration::from_micros(u64::from(self.wait)),
@@ -151,37 +154,45 @@ impl Lease {
         }
     }
 
-    fn learn(&mut self, now: Time, outcome: &Outcome) {
+    /// Feeds the signals. Whether the endpoint did its work; `None` if the outcome says nothing of that.
+    #[inline]
+    fn learn(&mut self, now: Time, outcome: &Outcome) -> Option<bool> {
         let (node, shared) = (&self.node, &self.node.shared);
-        match outcome.verdict {
+        let success = match outcome.verdict {
             Verdict::Success => {
                 if self.first_byte.is_none() {
-                    let latency = now.since(self.started);
-                    node.latency.record(now, latency, shared.tau);
-                    shared.slowest.record(now, latency);
+                    self.answered(now, self.nanos_until(now));
                 }
                 node.success.record(now, true);
                 if node.health.succeeded(now, self.while_out) {
                     shared.returned();
                 }
+                Some(true)
             }
             Verdict::Failure(failure) => {
-                const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
-                let pushback = outcome.retry_after.map(|after| after.min(LONGEST_PUSHBACK));
-                let cost = pushback.unwrap_or_else(|| shared.failure_cost(now));
-                let cost = cost.max(now.since(self.started));
-                node.latency.record_at_least(now, cost, shared.tau);
-                node.success.record(now, false);
-                if failure == Failure::Connect {
-                    shared.connect_failed(node, now);
-                } else {
-                    shared.failed(node, now);
-                }
+                self.failed(now, failure, outcome.retry_after);
+                Some(false)
             }
-            Verdict::Ignore => {}
-        }
+            Verdict::Ignore => None,
+        };
         if let Some(load) = &outcome.load {
             node.load.store(now, load.clone());
+        }
+        success
+    }
+
+    #[cold]
+    fn failed(&self, now: Time, failure: Failure, pushback: Option<Duration>) {
+        const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
+        let (node, shared) = (&self.node, &self.node.shared);
+        let pushback = pushback.map(|after| after.min(LONGEST_PUSHBACK));
+        let cost = pushback.unwrap_or_else(|| shared.failure_cost(now)).as_nanos() as u64;
+        node.latency.record_at_least(now, cost.max(self.nanos_until(now)), shared.tau);
+        node.success.record(now, false);
+        if failure == Failure::Connect {
+            shared.connect_failed(node, now);
+        } else {
+            shared.failed(node, now);
         }
     }
 
@@ -191,8 +202,14 @@ impl Lease {
             && self.first_byte.is_none()
         {
             // It would have taken at least this long.
-            self.node.latency.record_at_least(now, now.since(self.started), self.node.shared.tau);
+            let nanos = self.nanos_until(now);
+            self.node.latency.record_at_least(now, nanos, self.node.shared.tau);
         }
+    }
+
+    #[inline]
+    fn nanos_until(&self, now: Time) -> u64 {
+        now.as_nanos().saturating_sub(self.started.as_nanos())
     }
 }
 

@@ -12,14 +12,14 @@ use crate::{
     policy::{Candidates, Choice, FailSafeConfig, Picker, Policy, Refusal},
     signal::{
         health::{Cause, Health, HealthConfig},
-        latency::Latency,
+        latency::{Latency, Tau},
         residual::Residual,
         success::{Counts, Success},
     },
 };
 
-const TAU: Duration = Duration::from_secs(10);
-const MS: Duration = Duration::from_millis(1);
+const TAU: Tau = Tau::new(Duration::from_secs(10));
+const MS: u64 = 1_000_000;
 
 fn at(millis: u64) -> Time {
     Time::ZERO + Duration::from_millis(millis)
@@ -197,7 +197,7 @@ fn health_keeps_the_newer_ejection() {
         let health = Arc::new(Health::new());
         let config = HealthConfig::default();
         let first = health.eject(Cause::Failing, at(1), &config, 1).unwrap();
-        let later = first + MS;
+        let later = first + Duration::from_nanos(MS);
         let other = Arc::clone(&health);
         let thread = thread::spawn(move || other.eject(Cause::Failing, later, &config, 1));
         health.succeeded(later, false);
@@ -214,7 +214,7 @@ fn health_connected_beside_eject() {
         let health = Arc::new(Health::new());
         let config = HealthConfig::default();
         let first = health.eject(Cause::Unreachable, at(1), &config, 1).unwrap();
-        let later = first + MS;
+        let later = first + Duration::from_nanos(MS);
         let other = Arc::clone(&health);
         let thread = thread::spawn(move || other.eject(Cause::Failing, later, &config, 1));
         health.connected();

@@ -135,7 +135,12 @@ impl Node {
     /// time the past is not forgotten at once: it is no less than the decaying peak, which failures
     /// raise. `None` before the first sample.
     pub fn answer_time(&self, now: Time) -> Option<f32> {
-        match (self.recent(now).rate(), self.mean_latency()) {
+        self.answer_time_at(self.recent(now).rate(), now)
+    }
+
+    /// The same with the success rate already known.
+    pub(crate) fn answer_time_at(&self, rate: Option<f64>, now: Time) -> Option<f32> {
+        match (rate, self.mean_latency()) {
             (Some(rate), Some(mean)) if rate > 0.0 => Some(mean / rate as f32),
             (Some(_), _) => Some(f32::INFINITY),
             (None, mean) => self.peak_latency(now).map(|peak| mean.unwrap_or(peak).max(peak)),

@@ -16,6 +16,7 @@ use crate::{
     policy::{Fallback, Policy},
     signal::{
         health::{Cause, HealthConfig},
+        latency::Tau,
         slowest::Slowest,
     },
     sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
@@ -27,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) health: HealthConfig,
     /// Time constant of the latency averages.
-    pub(crate) tau: Duration,
+    pub(crate) tau: Tau,
     /// What a failure costs at least.
     pub(crate) failure_penalty: Duration,
     pub(crate) log: Option<Arc<DecisionLog>>,
@@ -60,7 +61,7 @@ impl Shared {
         Self {
             policy,
             health: HealthConfig::default(),
-            tau: Duration::from_secs(10),
+            tau: Tau::new(Duration::from_secs(10)),
             failure_penalty: Duration::from_secs(5),
             log: None,
             explore: 0.0,

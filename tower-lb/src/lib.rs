@@ -23,4 +23,6 @@ pub use balance::{Builder, LoadBalancer, LoadBalancerLayer, MakeEndpoint, Respon
 pub use clock::Clock;
 pub use error::{BoxError, Error};
 pub use route::{ContextFn, Route};
-pub use trimtab_core::{self, Balancer, ConfigError, Endpoint, Fleet, Node, PickError, Place, policy};
+pub use trimtab_core::{
+    self, Balancer, ConfigError, Endpoint, Fleet, Node, PickError, Place, policy,
+};

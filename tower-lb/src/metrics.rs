@@ -47,9 +47,7 @@ mod facade {
     impl Meters {
         pub(crate) fn new(endpoint: &EndpointId, policy: &str) -> Self {
             let id = endpoint.to_string();
-            let requests = |outcome: &'static str| {
-                counter!("trimtab_requests_total", "endpoint" => id.clone(), "outcome" => outcome)
-            };
+            let requests = |outcome: &'static str| counter!("trimtab_requests_total", "endpoint" => id.clone(), "outcome" => outcome);
             Self(Arc::new(Handles {
                 picks: counter!(
                     "trimtab_picks_total", "endpoint" => id.clone(), "policy" => policy.to_owned()

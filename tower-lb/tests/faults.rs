@@ -303,7 +303,10 @@ async fn a_body_dropped_early_is_a_cancellation() {
         assert_eq!((node.in_flight(), node.mean_latency()), (1, None), "the head says nothing yet");
         let frame = body.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), "first");
-        assert!(node.mean_latency().is_some(), "time to first byte is known while the stream goes on");
+        assert!(
+            node.mean_latency().is_some(),
+            "time to first byte is known while the stream goes on"
+        );
         assert_eq!((node.in_flight(), node.cancelled()), (1, 0));
         drop(body);
         assert_eq!((node.in_flight(), node.cancelled()), (0, 1));
@@ -431,7 +434,9 @@ async fn goes_away(mut tcp: TcpStream, seen: Arc<AtomicBool>) {
             HEADERS => {
                 // Last stream processed: the one before, or none. No error.
                 let last = if stream > 1 { 1 } else { 0 };
-                tcp.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0]).await.unwrap();
+                tcp.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0])
+                    .await
+                    .unwrap();
                 tcp.shutdown().await.unwrap();
             }
             _ => {}
@@ -455,7 +460,11 @@ async fn goaway_loses_no_request_that_the_server_did_not_process() {
     }
     assert!(seen.load(Ordering::SeqCst));
     assert_eq!(fine.served(), 39);
-    assert_eq!(node(&balancer, &leaving).total().failures, 0, "leaving in good order is no failure");
+    assert_eq!(
+        node(&balancer, &leaving).total().failures,
+        0,
+        "leaving in good order is no failure"
+    );
     assert_idle(&balancer);
 }
 

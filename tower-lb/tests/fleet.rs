@@ -41,7 +41,9 @@ impl Load {
                     match client.clone().oneshot(post("ping")).await {
                         Ok(answer) => {
                             let whole = answer.into_body().collect().await;
-                            failed += usize::from(whole.map(|b| b.to_bytes()).ok() != Some("pong".into()));
+                            failed += usize::from(
+                                whole.map(|b| b.to_bytes()).ok() != Some("pong".into()),
+                            );
                         }
                         Err(_) => failed += 1,
                     }

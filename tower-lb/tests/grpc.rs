@@ -158,8 +158,7 @@ async fn all_four_kinds_of_calls_go_through_and_are_shared_out() {
         let request = tonic::Request::new(number(5));
         let path = method("/calculator/server");
         let answer = grpc(&channel).await.server_streaming(request, path, Codec::default()).await;
-        let values: Vec<_> =
-            answer.unwrap().into_inner().map(|n| n.unwrap().value).collect().await;
+        let values: Vec<_> = answer.unwrap().into_inner().map(|n| n.unwrap().value).collect().await;
         assert_eq!(values, [0, 1, 2, 3, 4]);
 
         let request = tonic::Request::new(stream::iter((1..=100).map(number)));
@@ -232,7 +231,8 @@ async fn statuses_in_head_and_trailers_tell_success_from_failure() {
         assert_eq!((total.successes, total.failures), (successes, failures), "{code:?}");
         assert_idle(&balancer);
         if failures > 0 {
-            let peak = f64::from(node.peak_latency(tower_lb::Clock::process().now()).unwrap()) / 1e9;
+            let peak =
+                f64::from(node.peak_latency(tower_lb::Clock::process().now()).unwrap()) / 1e9;
             assert!((43.0..45.0).contains(&peak), "pushback of 44 s became {peak}");
         }
     }

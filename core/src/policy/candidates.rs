@@ -117,6 +117,22 @@ impl<'a> Candidates<'a> {
     /// only one.
     #[inline]
     pub fn draw_two(&self, rng: &mut Rng) -> Option<(usize, usize)> {
+        let n = self.nodes.len();
+        if n > 1 {
+            for _ in 0..BLIND_DRAWS / 2 {
+                let (first, other) = (rng.below(n), rng.below(n - 1));
+                // Of all but the first.
+                let second = other + usize::from(other >= first);
+                if self.is_eligible(first) && self.is_eligible(second) {
+                    return Some((first, second));
+                }
+            }
+        }
+        self.draw_two_counted(rng)
+    }
+
+    #[cold]
+    fn draw_two_counted(&self, rng: &mut Rng) -> Option<(usize, usize)> {
         let first = self.draw(rng)?;
         Some((first, self.draw_except(first, rng).unwrap_or(first)))
     }

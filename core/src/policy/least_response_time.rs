@@ -56,8 +56,11 @@ impl Picker for LeastResponseTime {
 
 fn response_time(node: &Node, now: Time) -> f64 {
     let in_flight = f64::from(node.in_flight());
-    let time = match node.answer_time(now) {
-        Some(time) => f64::from(time),
+    let rate = node.recent(now).rate();
+    let time = match node.answer_time_at(rate, now) {
+        // What fails at once takes no time, so with rate s it is idle that much more often than one that
+        // answers: without the second s its share would grow.
+        Some(time) => f64::from(time) / rate.unwrap_or(1.0),
         None if in_flight == 0.0 => 0.0,
         None => f64::INFINITY,
     };

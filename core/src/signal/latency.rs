@@ -27,6 +27,34 @@ const NEVER: u64 = u64::MAX;
 /// Samples are averaged at most this often in a time constant; in between they only raise the peak.
 const SHORTEST: u32 = 1 << 14;
 
+/// A time constant, ready to reckon with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tau {
+    per_nano: f32,
+    shortest: u64,
+}
+
+impl Tau {
+    pub(crate) const fn new(tau: Duration) -> Self {
+        Self {
+            per_nano: 1.0 / tau.as_nanos() as f32,
+            shortest: (tau.as_nanos() / SHORTEST as u128) as u64,
+        }
+    }
+
+    /// `exp(-nanos / tau)`: what the past still weighs after that time.
+    #[inline]
+    pub(crate) fn decay(self, nanos: u64) -> f32 {
+        let x = nanos as f32 * self.per_nano;
+        if x < 0.02 {
+            // Three terms of the series: off by less than x^3 / 6 = 1.4e-6, for a tenth of exp's cost.
+            1.0 - x + 0.5 * x * x
+        } else {
+            (-x).exp()
+        }
+    }
+}
+
 /// Both averages as `f32` nanoseconds in one word, and when they were last fed.
 #[derive(Debug)]
 pub(crate) struct Latency {
@@ -58,10 +86,10 @@ impl Latency {
         Self { averages: AtomicU64::new(Averages::UNMEASURED.pack()), stamp: AtomicU64::new(NEVER) }
     }
 
-    /// A request was answered after `rtt`.
+    /// A request was answered after `rtt` nanoseconds.
     #[inline]
-    pub(crate) fn record(&self, now: Time, rtt: Duration, tau: Duration) {
-        let rtt = rtt.as_nanos() as f32;
+    pub(crate) fn record(&self, now: Time, rtt: u64, tau: Tau) {
+        let rtt = rtt as f32;
         let word = self.averages.load(Ordering::Relaxed);
         let Some(w) = self.weight_of_past(now, tau) else {
             return self.raise(rtt);
@@ -75,10 +103,10 @@ impl Latency {
         self.replace(word, next, rtt);
     }
 
-    /// The endpoint is to be treated as if it had just taken `cost`: a failure's penalty, or the time
+    /// The endpoint is to be treated as if it had just taken `cost` nanoseconds: a failure's penalty, or the time
     /// that a request had taken when it was given up.
-    pub(crate) fn record_at_least(&self, now: Time, cost: Duration, tau: Duration) {
-        let cost = cost.as_nanos() as f32;
+    pub(crate) fn record_at_least(&self, now: Time, cost: u64, tau: Tau) {
+        let cost = cost as f32;
         let word = self.averages.load(Ordering::Relaxed);
         let Some(w) = self.weight_of_past(now, tau) else {
             return self.raise(cost);
@@ -124,7 +152,7 @@ impl Latency {
     /// The peak in nanoseconds as a request arriving now has to expect it, with `in_flight` others
     /// there; `None` before the first sample.
     #[inline]
-    pub(crate) fn peak(&self, now: Time, in_flight: u32, tau: Duration) -> Option<f32> {
+    pub(crate) fn peak(&self, now: Time, in_flight: u32, tau: Tau) -> Option<f32> {
         let peak = Averages::unpack(self.averages.load(Ordering::Relaxed)).peak;
         if peak.is_nan() {
             return None;
@@ -132,8 +160,8 @@ impl Latency {
         if in_flight > 0 {
             return Some(peak);
         }
-        let idle = now.since(Time::from_nanos(self.stamp.load(Ordering::Relaxed)));
-        Some(peak * decay(idle, tau))
+        let idle = now.as_nanos().saturating_sub(self.stamp.load(Ordering::Relaxed));
+        Some(peak * tau.decay(idle))
     }
 
     /// The mean latency in nanoseconds; `None` before the first success.
@@ -147,29 +175,17 @@ impl Latency {
     /// once, however many threads feed. `None` if it is too short to weigh: single precision would lose
     /// it, and at such a rate the next sample is near.
     #[inline]
-    fn weight_of_past(&self, now: Time, tau: Duration) -> Option<f32> {
+    fn weight_of_past(&self, now: Time, tau: Tau) -> Option<f32> {
         let last = self.stamp.load(Ordering::Relaxed);
-        let dt = now.since(Time::from_nanos(last));
+        let dt = now.as_nanos().saturating_sub(last);
         let measured = last != NEVER;
-        if measured && dt < tau / SHORTEST {
+        if measured && dt < tau.shortest {
             return None;
         }
         self.stamp
             .compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed)
             .ok()
-            .map(|_| if measured { decay(dt, tau) } else { 0.0 })
-    }
-}
-
-/// `exp(-dt / tau)`.
-#[inline]
-pub(crate) fn decay(dt: Duration, tau: Duration) -> f32 {
-    let x = dt.as_nanos() as f32 / tau.as_nanos() as f32;
-    if x < 0.02 {
-        // Three terms of the series: off by less than x^3 / 6 = 1.4e-6, for a tenth of exp's cost.
-        1.0 - x + 0.5 * x * x
-    } else {
-        (-x).exp()
+            .map(|_| if measured { tau.decay(dt) } else { 0.0 })
     }
 }
 
@@ -177,8 +193,8 @@ pub(crate) fn decay(dt: Duration, tau: Duration) -> f32 {
 mod tests {
     use super::*;
 
-    const TAU: Duration = Duration::from_secs(10);
-    const MS: Duration = Duration::from_millis(1);
+    const TAU: Tau = Tau::new(Duration::from_secs(10));
+    const MS: u64 = 1_000_000;
 
     fn at(seconds: u64) -> Time {
         Time::ZERO + Duration::from_secs(seconds)
@@ -213,7 +229,7 @@ mod tests {
     #[test]
     fn decay_shows_only_to_the_first_to_try() {
         let l = Latency::new();
-        l.record_at_least(at(0), Duration::from_secs(5), TAU);
+        l.record_at_least(at(0), 5000 * MS, TAU);
         assert!(millis(l.peak(at(60), 0, TAU)) < 20.0);
         assert_eq!(millis(l.peak(at(60), 1, TAU)), 5000.0);
     }
@@ -222,7 +238,7 @@ mod tests {
     fn a_penalty_is_not_a_latency() {
         let l = Latency::new();
         l.record(at(0), 10 * MS, TAU);
-        l.record_at_least(at(1), Duration::from_secs(5), TAU);
+        l.record_at_least(at(1), 5000 * MS, TAU);
         assert_eq!(millis(l.mean()), 10.0);
         // A shorter wait that was given up says nothing new.
         l.record_at_least(at(1), MS, TAU);

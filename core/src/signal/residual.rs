@@ -8,13 +8,13 @@
 
 use std::time::Duration;
 
-use super::latency::decay;
+use super::latency::Tau;
 use crate::{
     sync::{AtomicU64, Ordering},
     time::Time,
 };
 
-const TAU: Duration = Duration::from_secs(1);
+const TAU: Tau = Tau::new(Duration::from_secs(1));
 
 /// A moving average of prediction errors in nanoseconds.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Residual {
 
     fn weight_of_past(&self, now: Time) -> f64 {
         let last = self.stamp.swap(now.as_nanos(), Ordering::Relaxed);
-        f64::from(decay(now.since(Time::from_nanos(last)), TAU))
+        f64::from(TAU.decay(now.as_nanos().saturating_sub(last)))
     }
 
     fn replace(&self, seen: u64, average: f64) -> Result<u64, u64> {
@@ -70,7 +70,7 @@ impl Residual {
         if average == 0.0 || in_flight > 0 {
             return average;
         }
-        let idle = now.since(Time::from_nanos(self.stamp.load(Ordering::Relaxed)));
-        average * f64::from(decay(idle, TAU))
+        let idle = now.as_nanos().saturating_sub(self.stamp.load(Ordering::Relaxed));
+        average * f64::from(TAU.decay(idle))
     }
 }

@@ -4,7 +4,7 @@
 //! long as the penalty, as from language models, a server that fails at once would look no slower than
 //! the healthy ones, and idler. So the penalty follows what answers take.
 //!
-//! The maxima of this half minute and of the last one. Cost: a success is one load of a line that all
+//! The maxima of this window of 34 s and of the last one. Cost: a success is one load of a line that all
 //! threads share and few write: a new maximum is rare, and rarer the more successes there were.
 
 use std::time::Duration;
@@ -14,9 +14,10 @@ use crate::{
     time::Time,
 };
 
-const WINDOW_NANOS: u64 = 30_000_000_000;
+/// Windows of 2^35 nanoseconds, 34 s.
+const WINDOW_BITS: u32 = 35;
 
-/// A maximum over the last 30 to 60 seconds.
+/// A maximum over the last 34 to 69 seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Slowest {
     /// By the window's parity: the window's number and the maximum as `f32` nanoseconds.
@@ -25,7 +26,7 @@ pub(crate) struct Slowest {
 
 /// The number of the window that `now` falls into. Starts at 1, so that an untouched word is old.
 fn window(now: Time) -> u32 {
-    (now.as_nanos() / WINDOW_NANOS) as u32 + 1
+    (now.as_nanos() >> WINDOW_BITS) as u32 + 1
 }
 
 fn unpack(word: u64) -> (u32, f32) {
@@ -33,10 +34,10 @@ fn unpack(word: u64) -> (u32, f32) {
 }
 
 impl Slowest {
-    /// A request succeeded after `took`.
+    /// A request succeeded after `took` nanoseconds.
     #[inline]
-    pub(crate) fn record(&self, now: Time, took: Duration) {
-        let (window, took) = (window(now), took.as_nanos() as f32);
+    pub(crate) fn record(&self, now: Time, took: u64) {
+        let (window, took) = (window(now), took as f32);
         let slot = &self.windows[window as usize % 2];
         let word = slot.load(Ordering::Relaxed);
         if unpack(word).0 != window || unpack(word).1 < took {
@@ -77,12 +78,12 @@ mod tests {
         let slowest = Slowest::default();
         let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
         assert_eq!(slowest.get(at(0)), Duration::ZERO);
-        slowest.record(at(1), Duration::from_secs(8));
-        slowest.record(at(2), Duration::from_secs(4));
-        assert_eq!(slowest.get(at(3)), Duration::from_secs(8));
-        slowest.record(at(31), Duration::from_secs(2));
-        assert_eq!(slowest.get(at(59)), Duration::from_secs(8));
-        assert_eq!(slowest.get(at(60)), Duration::from_secs(2));
+        slowest.record(at(1), 8 << 30);
+        slowest.record(at(2), 4 << 30);
+        assert_eq!(slowest.get(at(3)), Duration::from_nanos(8 << 30));
+        slowest.record(at(35), 2 << 30);
+        assert_eq!(slowest.get(at(68)), Duration::from_nanos(8 << 30));
+        assert_eq!(slowest.get(at(69)), Duration::from_nanos(2 << 30));
         assert_eq!(slowest.get(at(120)), Duration::ZERO);
     }
 }

@@ -119,7 +119,10 @@ where
                     match ready!(service.poll_ready(cx)) {
                         Ok(()) => {
                             let request = this.attempts.request(this.balancer, body.take());
-                            Ok(State::Sent { future: service.call(request), attempt: attempt.take() })
+                            Ok(State::Sent {
+                                future: service.call(request),
+                                attempt: attempt.take(),
+                            })
                         }
                         Err(error) => {
                             let attempt = attempt.take();

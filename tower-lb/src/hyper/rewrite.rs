@@ -48,6 +48,5 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, address: &Address, host: Ho
 
 fn path<B>(request: &Request<B>) -> PathAndQuery {
     let path = request.uri().path_and_query().cloned();
-    path.filter(|path| !path.as_str().is_empty())
-        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+    path.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| PathAndQuery::from_static("/"))
 }

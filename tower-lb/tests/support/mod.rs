@@ -66,7 +66,9 @@ impl Server {
                 let io = TokioIo::new(tcp);
                 let _ = match http {
                     Http::One => {
-                        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(io, service)
+                            .await
                     }
                     Http::Two => {
                         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
