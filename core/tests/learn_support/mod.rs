@@ -7,10 +7,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 
 use trimtab_core::{
     Balancer, Context, Endpoint, Lease, Outcome, Rng, Time, Weight,
-    learn::{
-        Archetype, CellCost, Model, Parts,
-        train::{Config, Fit, Lines, Stats},
-    },
+    learn::{Archetype, CellCost, Model, Parts},
     log::{DecisionLog, Row},
     policy::Policy,
 };
@@ -153,7 +150,12 @@ impl Run {
 }
 
 /// Trains as the command does: bytes in chunks, then a fit.
-pub fn train(log: &str, config: &Config) -> Fit {
+#[cfg(feature = "train")]
+pub fn train(
+    log: &str,
+    config: &trimtab_core::learn::train::Config,
+) -> trimtab_core::learn::train::Fit {
+    use trimtab_core::learn::train::{Lines, Stats};
     let mut stats = Stats::new();
     let mut lines = Lines::new("log.jsonl");
     for chunk in log.as_bytes().chunks(1000) {

@@ -120,6 +120,9 @@ pub enum TrainError {
         /// How many there may be.
         limit: usize,
     },
+    /// Columns of one batch that do not fit together.
+    #[error("the columns of a batch differ in length")]
+    Uneven,
     /// The rows were labelled otherwise than was asked for.
     #[error("the log's archetypes are made of the labels {found:?}, not {asked:?}")]
     Labels {

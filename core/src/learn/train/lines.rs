@@ -115,11 +115,11 @@ impl Lines {
         take: &mut impl FnMut(&[u8]) -> Taken,
     ) -> Result<(), TrainError> {
         self.line += 1;
+        let too_long = line.len() > MAX_LINE;
         let line = line.trim_ascii();
-        if line.is_empty() {
+        if line.is_empty() && !too_long {
             return Ok(());
         }
-        let too_long = line.len() > MAX_LINE;
         // What is too long is still counted, as the malformed row that its beginning makes.
         let taken = take(if too_long { b"too long" } else { line })?;
         let reason = match taken {

@@ -25,6 +25,7 @@
 mod advice;
 mod cell_stats;
 mod cluster;
+mod columns;
 mod decision;
 mod error;
 mod evaluate;
@@ -39,6 +40,7 @@ mod stats;
 mod table;
 mod verdict;
 
+pub use columns::{CandidateColumns, Coded, Columns};
 pub use error::{RowError, TrainError};
 pub use evaluate::{Decision, Evaluation, Seen};
 pub use fit::{Config, Fit};
