@@ -19,7 +19,7 @@ use trimtab_core::{
 fn confounded() -> World {
     World {
         kinds: (0..20).map(|server| server % 2).collect(),
-        weights: [16.0, 1.0],
+        weights: [19.0, 1.0],
         classes: vec![("only", [10.0, 25.0], 1.0)],
         clients: 20,
         explore: 0.0,
@@ -29,9 +29,12 @@ fn confounded() -> World {
 
 fn confounded_fit(report: bool) -> (f64, f64, Fit) {
     let world = World { report, ..confounded() };
-    let balancers =
-        world.balancers(|| Box::new(WeightedRoundRobin::starting_at(0)) as Box<dyn Policy>);
-    let run = world.run(&balancers, 940.0, 8.0, 5);
+    let turns = std::cell::Cell::new(0);
+    let balancers = world.balancers(|| {
+        turns.set(turns.get() + 37);
+        Box::new(WeightedRoundRobin::starting_at(turns.get())) as Box<dyn Policy>
+    });
+    let run = world.run(&balancers, 980.0, 8.0, 5);
     let plain = |archetype: &str| {
         let here = run.rows.iter().filter(|row| row.archetype.as_deref() == Some(archetype));
         let latencies: Vec<f64> = here.filter_map(|row| row.latency_ms).collect();

@@ -163,7 +163,7 @@ prop_compose! {
             cells: seed
                 .iter()
                 .map(|(service, slope, rows, known)| {
-                    millis(*service, *slope, *rows).filter(|_| *known)
+                    known.then(|| millis(*service, *slope, *rows))
                 })
                 .cycle()
                 .take(cells)

@@ -36,18 +36,18 @@ fn serve(balancer: &Balancer, class: Option<&str>, at: Time) -> [u64; 2] {
     let mut rng = Rng::seeded(3);
     let mut context = Context::new();
     context.request_class = class;
-    let mut served = [0; 2];
+    let mut counts = [0; 2];
     for _ in 0..PICKS {
         let lease = balancer.pick(at, &context, &mut rng).unwrap();
         let server: usize = lease.id().as_str()[1..].parse().unwrap();
-        served[server % 2] += 1;
+        counts[server % 2] += 1;
         lease.finish(at, Outcome::success());
     }
     for node in balancer.fleet().snapshot().nodes() {
         assert_eq!(node.in_flight(), 0);
         assert!(node.work_in_flight().is_zero());
     }
-    served
+    counts
 }
 
 fn fallbacks(balancer: &Balancer) -> Vec<(Fallback, u64)> {

@@ -13,6 +13,8 @@ pub(crate) struct Exception {
 
 /// A setting, an endpoint or a call that cannot be used.
 pub(crate) static CONFIG_ERROR: Exception = Exception::new("ConfigError");
+/// A log that nothing can be learned from.
+pub(crate) static LOG_ERROR: Exception = Exception::new("LogError");
 /// A model that cannot be read.
 pub(crate) static MODEL_ERROR: Exception = Exception::new("ModelError");
 /// Nothing to pick.

@@ -16,6 +16,7 @@ mod face;
 mod fleet;
 mod fork;
 mod gate;
+mod learn;
 mod lease;
 mod log;
 mod mock;
@@ -41,6 +42,7 @@ fn _trimtab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lease::Lease>()?;
     module.add_class::<stats::EndpointStats>()?;
     module.add_function(wrap_pyfunction!(mock::run_mock, module)?)?;
+    learn::register(module)?;
     fork::register(module)?;
     Ok(())
 }

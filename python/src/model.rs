@@ -1,6 +1,6 @@
 //! Learned models from a path or from bytes.
 
-use std::path::PathBuf;
+use std::{fs::File, io::Read, path::PathBuf};
 
 use pyo3::{
     PyTypeInfo,
@@ -8,7 +8,7 @@ use pyo3::{
     prelude::*,
     types::{PyByteArray, PyBytes, PyMemoryView},
 };
-use trimtab_core::learn::Model;
+use trimtab_core::learn::{MAX_FILE, Model};
 
 use crate::error;
 
@@ -24,7 +24,12 @@ pub(crate) fn read(given: &Bound<'_, PyAny>) -> PyResult<Model> {
     }
     let path: PathBuf = given.extract()?;
     let name = format!("model {}", path.display());
-    let bytes = py.detach(|| std::fs::read(&path)).map_err(|error| {
+    // One byte over the limit is enough to be refused for its size.
+    let limited = |file: File| {
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let bytes = py.detach(|| File::open(&path).and_then(limited)).map_err(|error| {
         let cause = PyOSError::new_err((error.raw_os_error(), error.to_string()));
         error::MODEL_ERROR.caused_by(py, format_args!("{name}: {error}"), cause)
     })?;
@@ -32,6 +37,6 @@ pub(crate) fn read(given: &Bound<'_, PyAny>) -> PyResult<Model> {
 }
 
 fn decode(py: Python<'_>, name: &str, bytes: &[u8]) -> PyResult<Model> {
-    let _ = bytes;
-    Err(error::MODEL_ERROR.new_err(py, format_args!("{name}: not a model")))
+    Model::from_bytes(bytes)
+        .map_err(|error| error::MODEL_ERROR.new_err(py, format_args!("{name}: {error}")))
 }

@@ -17,7 +17,14 @@ from trimtab._trimtab import (
     __version__,
 )
 from trimtab._verdict import Verdict
-from trimtab.errors import ConfigError, ModelError, NoEndpoints, TokenError, TrimtabError
+from trimtab.errors import (
+    ConfigError,
+    LogError,
+    ModelError,
+    NoEndpoints,
+    TokenError,
+    TrimtabError,
+)
 
 __all__ = [
     "POLICIES",
@@ -27,6 +34,7 @@ __all__ = [
     "Endpoint",
     "EndpointStats",
     "Lease",
+    "LogError",
     "ModelError",
     "NoEndpoints",
     "RetryBudget",

@@ -1,6 +1,13 @@
 """The exceptions of trimtab: one base class, and each also the built-in that fits."""
 
-__all__ = ["ConfigError", "ModelError", "NoEndpoints", "TokenError", "TrimtabError"]
+__all__ = [
+    "ConfigError",
+    "LogError",
+    "ModelError",
+    "NoEndpoints",
+    "TokenError",
+    "TrimtabError",
+]
 
 
 class TrimtabError(Exception):
@@ -17,6 +24,12 @@ class NoEndpoints(TrimtabError, ConnectionError):  # noqa: N818 - said as users 
 
 class ConfigError(TrimtabError, ValueError):
     """A setting or an endpoint that cannot be used; the message names it."""
+
+    __module__ = "trimtab"
+
+
+class LogError(TrimtabError, ValueError):
+    """A log that nothing can be learned from; the message names the file and what it lacks."""
 
     __module__ = "trimtab"
 

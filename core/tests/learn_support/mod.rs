@@ -172,8 +172,8 @@ pub fn by_label() -> Vec<Archetype> {
     vec![archetype("archetype=x"), archetype("archetype=y")]
 }
 
-pub fn millis(service: u64, slope: f64, rows: u64) -> Option<CellCost> {
-    Some(CellCost::new(Duration::from_millis(service), slope, rows))
+pub fn millis(service: u64, slope: f64, rows: u64) -> CellCost {
+    CellCost::new(Duration::from_millis(service), slope, rows)
 }
 
 /// What is true of [`World::crossed`], as a model.
@@ -182,10 +182,10 @@ pub fn crossed_parts() -> Parts {
         classes: vec!["long".into(), "short".into()],
         archetypes: by_label(),
         cells: vec![
-            millis(40, 1.0, 100),
-            millis(10, 1.0, 100),
-            millis(10, 1.0, 100),
-            millis(40, 1.0, 100),
+            Some(millis(40, 1.0, 100)),
+            Some(millis(10, 1.0, 100)),
+            Some(millis(10, 1.0, 100)),
+            Some(millis(40, 1.0, 100)),
         ],
         feature_hash: trimtab_core::learn::feature_hash(&["archetype".to_owned()]),
         window: trimtab_core::learn::Window { start: ORIGIN, end: ORIGIN },

@@ -250,7 +250,7 @@ impl Cells {
     }
 }
 
-impl Evaluation<'_> {
+impl Evaluation {
     /// Takes a batch into account. Rows that are wrong are counted and given to `wrong` with their
     /// index.
     ///

@@ -7,7 +7,7 @@ use super::{
     lines::{Present, Taken, Text, needed, present},
 };
 
-impl Evaluation<'_> {
+impl Evaluation {
     /// Takes one line of JSON into account.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    fn judge(&self, evaluation: &mut Evaluation<'_>) -> Result<(), RowError> {
+    fn judge(&self, evaluation: &mut Evaluation) -> Result<(), RowError> {
         let chosen = needed("chosen", self.chosen.as_ref())?;
         let status = needed("status", self.status.as_ref())?;
         let listed = self.candidates.as_ref().and_then(Option::as_ref);
