@@ -4,9 +4,12 @@
 
 use std::error::Error;
 
+use hyper::server::conn::http2;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
 use tonic_health::{ServingStatus, pb::HealthCheckRequest, pb::health_client::HealthClient};
 use tower_lb::{Balancer, Endpoint, Route, policy::PeakEwma};
 
@@ -37,7 +40,12 @@ async fn serve() -> Result<String, Box<dyn Error>> {
     let address = format!("http://{}", listener.local_addr()?);
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("greeter", ServingStatus::Serving).await;
-    let connections = TcpListenerStream::new(listener);
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
+    let service = TowerToHyperService::new(service);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let builder = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(TokioIo::new(tcp), service.clone()));
+        }
+    });
     Ok(address)
 }

@@ -13,7 +13,8 @@ use std::{
 
 use trimtab_core::Time;
 
-/// See the [module](self).
+/// A monotonic clock that counts from the Unix epoch; the same one for the whole process, since clients
+/// may share endpoints, whose signals carry its times.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,

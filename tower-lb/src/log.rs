@@ -5,6 +5,7 @@
 //! and the next ones are tried again: a full disk must not stop a service.
 
 use std::{
+    fmt::Display,
     fs::OpenOptions,
     io::{self, Write},
     path::Path,
@@ -105,7 +106,7 @@ impl FileSink {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            self.state.failed("the writing thread panicked", 0);
+            self.state.failed(&"the writing thread panicked", 0);
         }
     }
 }
@@ -117,7 +118,7 @@ impl Drop for FileSink {
 }
 
 impl State {
-    fn failed(&self, error: impl ToString, rows: u64) {
+    fn failed(&self, error: &dyn Display, rows: u64) {
         self.lost.fetch_add(rows, Ordering::Relaxed);
         self.errors.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
@@ -159,7 +160,7 @@ impl<W: Write> Drain<W> {
                 }
                 Err(error) => {
                     self.batch.truncate(start);
-                    self.state.failed(error, 1);
+                    self.state.failed(&error, 1);
                 }
             }
             if self.batch.len() >= BATCH {
@@ -176,7 +177,7 @@ impl<W: Write> Drain<W> {
             Ok(()) => {
                 self.state.written.fetch_add(self.rows, Ordering::Relaxed);
             }
-            Err(error) => self.state.failed(error, self.rows),
+            Err(error) => self.state.failed(&error, self.rows),
         }
         self.batch.clear();
         self.rows = 0;

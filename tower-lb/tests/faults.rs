@@ -433,7 +433,7 @@ async fn goes_away(mut tcp: TcpStream, seen: Arc<AtomicBool>) {
             }
             HEADERS => {
                 // Last stream processed: the one before, or none. No error.
-                let last = if stream > 1 { 1 } else { 0 };
+                let last = u8::from(stream > 1);
                 tcp.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0])
                     .await
                     .unwrap();

@@ -41,9 +41,8 @@ impl Load {
                     match client.clone().oneshot(post("ping")).await {
                         Ok(answer) => {
                             let whole = answer.into_body().collect().await;
-                            failed += usize::from(
-                                whole.map(|b| b.to_bytes()).ok() != Some("pong".into()),
-                            );
+                            let pong = whole.is_ok_and(|body| body.to_bytes() == "pong");
+                            failed += usize::from(!pong);
                         }
                         Err(_) => failed += 1,
                     }

@@ -93,7 +93,8 @@ fn a_full_disk_loses_rows_that_are_counted_and_nothing_else() {
     let report = sink.close();
     assert_eq!((report.written, report.lost), (100, 100));
     assert!(report.errors >= 1 && report.last_error.is_some());
-    assert_eq!(disk.written.lock().unwrap().iter().filter(|byte| **byte == b'\n').count(), 100);
+    let written = String::from_utf8(disk.written.lock().unwrap().clone()).unwrap();
+    assert_eq!(written.lines().count(), 100);
 }
 
 #[test]

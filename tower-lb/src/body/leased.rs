@@ -18,7 +18,10 @@ use pin_project_lite::pin_project;
 use crate::balance::Reading;
 
 pin_project! {
-    /// See the [module](self).
+    /// An answer's body that holds the request's lease until it ends.
+    ///
+    /// The lease is finished at the end of the stream or at its first error, and cancelled if the body
+    /// is dropped before that. The first data frame is the first byte, by which latency is measured.
     #[derive(Debug)]
     pub struct LeasedBody<B> {
         #[pin]

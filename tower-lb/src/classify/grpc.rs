@@ -1,17 +1,6 @@
 //! gRPC answers: the status comes in the head (trailers-only) or in the trailers.
 //!
-//! | status | counts as | because |
-//! |---|---|---|
-//! | OK, `INVALID_ARGUMENT`, `NOT_FOUND`, `ALREADY_EXISTS`, `PERMISSION_DENIED`, `UNAUTHENTICATED`, `FAILED_PRECONDITION`, `ABORTED`, `OUT_OF_RANGE` | success | the server did its work; the request was at fault, or the state of the data |
-//! | `CANCELLED` | neither | the caller gave up |
-//! | `DEADLINE_EXCEEDED` | timeout | no answer in time |
-//! | `UNKNOWN`, `INTERNAL`, `DATA_LOSS` | failure | what HTTP calls 500 |
-//! | `UNAVAILABLE`, `RESOURCE_EXHAUSTED` | failure | 503 and 429 |
-//! | `UNIMPLEMENTED` | failure | 501: while a new method rolls out, an old server refuses it fast and would attract it all |
-//! | none at all | failure | the server or a proxy died half-way; by HTTP status where there is one |
-//!
-//! `grpc-retry-pushback-ms` on a failure says how long to leave the endpoint alone; a negative one
-//! says not to retry, which is no time. The load report is ORCA's trailer.
+//! Sources: the gRPC specification's status codes and gRFC A6's pushback.
 
 use std::time::Duration;
 
@@ -23,7 +12,20 @@ use super::{
     http_status::{processing_time, with_load},
 };
 
-/// See the [module](self).
+/// gRPC answers, by the status in the head or the trailers.
+///
+/// | status | counts as | because |
+/// |---|---|---|
+/// | OK, `INVALID_ARGUMENT`, `NOT_FOUND`, `ALREADY_EXISTS`, `PERMISSION_DENIED`, `UNAUTHENTICATED`, `FAILED_PRECONDITION`, `ABORTED`, `OUT_OF_RANGE` | success | the server did its work; the request was at fault, or the state of the data |
+/// | `CANCELLED` | neither | the caller gave up |
+/// | `DEADLINE_EXCEEDED` | timeout | no answer in time |
+/// | `UNKNOWN`, `INTERNAL`, `DATA_LOSS` | failure | what HTTP calls 500 |
+/// | `UNAVAILABLE`, `RESOURCE_EXHAUSTED` | failure | 503 and 429 |
+/// | `UNIMPLEMENTED` | failure | 501: while a new method rolls out, an old server refuses it fast and would attract it all |
+/// | none at all | failure | the server or a proxy died half-way; by HTTP status where there is one |
+///
+/// `grpc-retry-pushback-ms` on a failure says how long to leave the endpoint alone; a negative one
+/// says not to retry, which is no time. The load report is ORCA's trailer.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct GrpcClassifier {}

@@ -1,9 +1,7 @@
 //! HTTP answers.
 //!
-//! 5xx and 429 are failures of the endpoint; everything else is work done, a 404 included: the request
-//! was at fault, or nothing was. `Retry-After` is honoured on 429 and 503, the two where RFC 9110 and
-//! RFC 6585 give it the sense of "leave me alone". Load reports come in `endpoint-load-metrics`, the
-//! server's processing time in Envoy's `x-envoy-upstream-service-time`.
+//! A 404 is a success: the request was at fault, or nothing was. `Retry-After` counts on the two statuses
+//! where RFC 9110 and RFC 6585 give it the sense of "leave me alone"; on a redirect it means otherwise.
 
 use std::time::Duration;
 
@@ -12,7 +10,11 @@ use trimtab_core::{Failure, Outcome};
 
 use super::{Classify, load_report, retry_after};
 
-/// See the [module](self).
+/// HTTP answers: 5xx and 429 are failures of the endpoint, everything else is work done, a 404 included.
+///
+/// `Retry-After`, in seconds or as a date, is honoured on 429 and 503. Load reports come in
+/// `endpoint-load-metrics` (`JSON`, `TEXT` or `BIN`) or `endpoint-load-metrics-bin`, the server's
+/// processing time in Envoy's `x-envoy-upstream-service-time`.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct HttpClassifier {}

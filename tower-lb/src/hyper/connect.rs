@@ -34,6 +34,7 @@ enum ConnectError {
     NoAddress(String),
     #[error("not connected within {0:?}")]
     Timeout(Duration),
+    #[cfg(feature = "tls")]
     #[error("the server does not speak HTTP/2 (ALPN)")]
     NotHttp2,
 }
@@ -65,7 +66,11 @@ impl Dialer {
         B::Error: Into<BoxError>,
     {
         let (tcp, round_trip) = tcp(address).await?;
+        #[cfg(feature = "tls")]
         let (stream, http2) = self.secure(address, tcp).await?;
+        // Without TLS no `https` address gets through the parser.
+        #[cfg(not(feature = "tls"))]
+        let (stream, http2) = (Stream::Plain(tcp), self.config.protocol == Protocol::Http2);
         let opened = if http2 {
             Opened::Http2(self.http2(stream).await?)
         } else {
@@ -75,21 +80,17 @@ impl Dialer {
     }
 
     /// The stream, with TLS if the address asks for it, and whether to speak HTTP/2 on it.
+    #[cfg(feature = "tls")]
     async fn secure(&self, address: &Address, tcp: TcpStream) -> Result<(Stream, bool), BoxError> {
         let wants_http2 = self.config.protocol == Protocol::Http2;
         if !address.is_tls() {
             return Ok((Stream::Plain(tcp), wants_http2));
         }
-        #[cfg(feature = "tls")]
-        {
-            let (stream, http2) = super::tls::handshake(self.tls()?, address, tcp).await?;
-            if wants_http2 && !http2 {
-                return Err(ConnectError::NotHttp2.into());
-            }
-            Ok((stream, http2))
+        let (stream, http2) = super::tls::handshake(self.tls()?, address, tcp).await?;
+        if wants_http2 && !http2 {
+            return Err(ConnectError::NotHttp2.into());
         }
-        #[cfg(not(feature = "tls"))]
-        Err(ConnectError::NotHttp2.into())
+        Ok((stream, http2))
     }
 
     /// Roots are read from the system when the first connection needs them.

@@ -15,7 +15,10 @@ use hyper::{body::Incoming, client::conn::http1::SendRequest};
 
 use super::{http2::Stream, pool::Pool};
 
-/// See the [module](self).
+/// The body of an answer from an endpoint's pool, to which it gives the connection back when it ends.
+///
+/// Dropped before its end, it closes an HTTP/1.1 connection, since the rest of the answer is still to
+/// come on it, and resets an HTTP/2 stream.
 pub struct PooledBody<B> {
     body: Incoming,
     held: Held<B>,

@@ -12,10 +12,9 @@ use super::{address::Address, config::Host};
 pub(super) fn for_http1<B>(request: &mut Request<B>, address: &Address, host: Host) {
     let given = request.uri().authority();
     let wanted = match host {
-        Host::Endpoint => Some(&address.authority),
         Host::Caller if given.is_some() => given,
         Host::Caller if request.headers().contains_key(HOST) => None,
-        Host::Caller => Some(&address.authority),
+        Host::Endpoint | Host::Caller => Some(&address.authority),
     };
     if let Some(wanted) = wanted.and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
         request.headers_mut().insert(HOST, wanted);

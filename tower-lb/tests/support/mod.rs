@@ -1,5 +1,7 @@
 //! Small servers in the test process, and waiting for events.
 #![allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub)]
+// Handlers return results; what makes their answers does so too.
+#![allow(clippy::unnecessary_wraps)]
 
 use std::{
     convert::Infallible,
@@ -53,8 +55,8 @@ impl Server {
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Answer, BoxError>> + Send + 'static,
     {
-        let served = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&served);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
         let mut server = Self::accept(address, move |tcp| {
             let (handler, count) = (handler.clone(), Arc::clone(&count));
             let service = service_fn(move |request| {
@@ -80,7 +82,7 @@ impl Server {
             }
         })
         .await;
-        server.served = served;
+        server.served = requests;
         server
     }
 
