@@ -20,7 +20,11 @@ def blocks(language: str) -> list[str]:
 def commands(start: str) -> list[list[str]]:
     """The README's console lines that begin with ``start``."""
     lines = "".join(blocks("console")).splitlines()
-    return [line.removeprefix("$ ").split(" &")[0].split() for line in lines if line.startswith(f"$ {start}")]
+    return [
+        line.removeprefix("$ ").split(" &")[0].split()
+        for line in lines
+        if line.startswith(f"$ {start}")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,9 @@ class TestReadme:
         assert (workplace / "decisions.jsonl").stat().st_size > 0
 
     def test_training(self, workplace):
-        lines = commands("trimtab train") + commands("trimtab inspect") + commands("trimtab evaluate")
+        lines = (
+            commands("trimtab train") + commands("trimtab inspect") + commands("trimtab evaluate")
+        )
         assert len(lines) == 3
         for line in lines:
             assert run([str(TRIMTAB), *line[1:]], workplace)

@@ -113,7 +113,12 @@ def draw_classes(axes: Axes, rows: Sequence[Row]) -> None:
     for n, (row, colour) in enumerate(zip(rows, COLOURS, strict=True)):
         places = [i + (n - (len(rows) - 1) / 2) * width for i in range(len(columns))]
         heights = [
-            100 * sum(share for name, share in row.class_share[kind.name].items() if preset_of[name] == preset)
+            100
+            * sum(
+                share
+                for name, share in row.class_share[kind.name].items()
+                if preset_of[name] == preset
+            )
             for kind, preset in columns
         ]
         axes.bar(places, heights, width, color=colour)

@@ -26,7 +26,7 @@ class ReplicaProcess:
         self.replica = replica
         self.address = f"http://127.0.0.1:{port}"
         self._command = [
-            *(sys.executable, "-m", "trimtab", "mock"),
+            *(sys.executable, "-m", "trimtab.cli", "mock"),
             *("--port", str(port), "--preset", replica.preset, "--seed", str(seed)),
             *("--network-ms", str(replica.network_ms)),
         ]

@@ -91,7 +91,9 @@ async def send(client: httpx2.AsyncClient, arrival: Arrival, start: float) -> An
     body = {
         "model": "mock",
         # About four characters a token; the number keeps prompts from sharing a cached prefix.
-        "messages": [{"role": "user", "content": f"{arrival.number:08d}" * (kind.prompt_tokens // 2)}],
+        "messages": [
+            {"role": "user", "content": f"{arrival.number:08d}" * (kind.prompt_tokens // 2)}
+        ],
         "max_tokens": kind.output_tokens,
     }
     error = None

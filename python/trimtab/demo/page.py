@@ -82,7 +82,8 @@ def table(rows: Sequence[Row]) -> str:
 def played() -> list[str]:
     """The scenario in words."""
     lines = [
-        f"{r.name}: preset {r.preset}, region {r.region}, {r.network_ms:g} ms away" for r in REPLICAS
+        f"{r.name}: preset {r.preset}, region {r.region}, {r.network_ms:g} ms away"
+        for r in REPLICAS
     ]
     lines += [
         f"class {k.name}: {k.prompt_tokens} prompt tokens, {k.output_tokens} answered, "

@@ -34,9 +34,7 @@ class Row:
     answers: Sequence[Answer]
 
 
-def summarise(
-    title: str, answers: Sequence[Answer], log: Path, fallbacks: dict[str, int]
-) -> Row:
+def summarise(title: str, answers: Sequence[Answer], log: Path, fallbacks: dict[str, int]) -> Row:
     """Counts and quantiles of one run; who served what is read from its decision log."""
     fine = [a for a in answers if a.error is None]
     latencies = sorted(a.latency * 1e3 for a in fine)
@@ -89,7 +87,10 @@ def table(rows: Sequence[Row]) -> str:
         lines.append([row.title, str(row.requests), str(row.errors), *numbers, *shares])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
     )
 
