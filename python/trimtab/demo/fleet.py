@@ -124,8 +124,8 @@ class Fleet:
 
     async def settle(self) -> None:
         """Waits until no replica has work left, so that one run does not burden the next."""
-        while any([await replica.running() for replica in self.replicas]):
-            await asyncio.sleep(0.1)
+        while any([await r.running() for r in self.replicas]):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # another process cannot set an event here
 
     def _kill_all(self) -> None:
         for replica in self.replicas:

@@ -42,8 +42,8 @@ def write(
 <html lang="en"><head><meta charset="utf-8"><title>trimtab demo</title><style>{STYLE}</style></head>
 <body>
 <h1>trimtab demo</h1>
-<p class="note">The same open-loop load of {rate:g} requests/s for {seconds:g} s, four times, through four
-policies, on six mock replicas in real time.</p>
+<p class="note">The same open-loop load of {rate:g} requests/s for {seconds:g} s, four
+times, through four policies, on six mock replicas in real time.</p>
 <p class="verdict">{html.escape(verdict)}</p>
 {table(rows)}
 <p><small>Latency runs from the time a request was due to the end of its answer; errors are not in
@@ -54,9 +54,9 @@ it.</small></p>
 <h2>What the table learned</h2>
 <pre>{html.escape(training)}</pre>
 <h2>What this does not show</h2>
-<p class="note">One seed, one machine, and servers that follow a model of continuous batching. The table
-was trained on the runs above it, on the same two request classes; with one class, or with replicas that
-are all alike, it can at best tie with peak_ewma.</p>
+<p class="note">One seed, one machine, and servers that follow a model of continuous
+batching. The table was trained on the runs above it, on the same two request classes; with one
+class, or with replicas that are all alike, it can at best tie with peak_ewma.</p>
 </body></html>
 """
 

@@ -75,7 +75,8 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[Arrival]:
     """Poisson arrivals at ``rate`` requests/s for ``seconds``; the same for the same seed."""
     rng = random.Random(seed)
     weights = [kind.share for kind in CLASSES]
-    at, made = rng.expovariate(rate), []
+    at = rng.expovariate(rate)
+    made: list[Arrival] = []
     while at < seconds:
         made.append(Arrival(at, rng.choices(CLASSES, weights)[0], len(made)))
         at += rng.expovariate(rate)
