@@ -107,13 +107,27 @@ impl Lease {
 
     /// The request ended.
     pub fn finish(mut self, now: Time, outcome: Outcome) {
-        self.end(Some(now), Some(outcome));
+        // First of all, so that a policy that panics takes no count with it.
+        self.release();
+        let success = self.learn(now, &outcome);
+        self.tell_policy(now, success);
+        if self.record.is_some() {
+            self.log(Some(now), Some(outcome));
+        }
     }
 
     /// The request was given up at `now`: a dropped future, a timeout of the caller's, a body that was
     /// not read to its end.
     pub fn cancel(mut self, now: Time) {
-        self.end(Some(now), None);
+        self.release();
+        self.gave_up();
+        if self.first_byte.is_none() {
+            // It would have taken at least this long.
+            let nanos = self.nanos_until(now);
+            self.node.latency.record_at_least(now, nanos, self.node.shared.tau);
+        }
+        self.tell_policy(now, None);
+        self.log(Some(now), None);
     }
 
     #[inline]
@@ -122,31 +136,31 @@ impl Lease {
         self.node.shared.slowest.record(now, nanos);
     }
 
-    fn end(&mut self, now: Option<Time>, outcome: Option<Outcome>) {
+    #[inline]
+    fn release(&mut self) {
         self.ended = true;
         self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.charge > 0 {
             self.node.work.fetch_sub(u64::from(self.charge), Ordering::Relaxed);
         }
+    }
+
+    #[inline]
+    fn tell_policy(&self, now: Time, success: Option<bool>) {
+        self.node.shared.policy.observe(&Feedback {
+            node: &self.node,
+            now,
+            latency: now.since(self.started),
+            success,
+            charge: Duration::from_micros(u64::from(self.charge)),
+            expected_wait: Duration::from_micros(u64::from(self.wait)),
+            mode: self.mode,
+        });
+    }
+
+    #[cold]
+    fn log(&mut self, now: Option<Time>, outcome: Option<Outcome>) {
         let elapsed = now.map(|now| now.since(self.started));
-        let success = match (now, &outcome) {
-            (Some(now), Some(outcome)) => self.learn(now, outcome),
-            _ => {
-                self.gave_up(now);
-                None
-            }
-        };
-        if let (Some(now), Some(latency)) = (now, elapsed) {
-            self.node.shared.policy.observe(&Feedback {
-                node: &self.node,
-                now,
-                latency,
-                success,
-                charge: Duration::from_micros(u64::from(self.charge)),
-                expected_wait: Duration::from_micros(u64::from(self.wait)),
-                mode: self.mode,
-            });
-        }
         if let Some(record) = self.record.take()
             && let Some(log) = &self.node.shared.log
         {
@@ -196,15 +210,8 @@ impl Lease {
         }
     }
 
-    fn gave_up(&self, now: Option<Time>) {
+    fn gave_up(&self) {
         self.node.cancelled.fetch_add(1, Ordering::Relaxed);
-        if let Some(now) = now
-            && self.first_byte.is_none()
-        {
-            // It would have taken at least this long.
-            let nanos = self.nanos_until(now);
-            self.node.latency.record_at_least(now, nanos, self.node.shared.tau);
-        }
     }
 
     #[inline]
@@ -216,7 +223,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(None, None);
+            self.release();
+            self.gave_up();
+            self.log(None, None);
         }
     }
 }

@@ -251,3 +251,18 @@ pub fn next_owner() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// What a pick reads of an endpoint, and all that is measured of it.
+    #[test]
+    fn signals_are_small() {
+        let read_by_a_pick = std::mem::offset_of!(Node, work);
+        let signals = std::mem::offset_of!(Node, member);
+        let node = size_of::<Node>();
+        assert!(read_by_a_pick <= 48, "with the count in front, a cache line: {read_by_a_pick}");
+        assert!(signals <= 256 && node <= 512, "signals {signals}, node {node}");
+    }
+}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use trimtab_core::{
     Balancer, Context, Endpoint, EndpointId, Failure, HealthConfig, Lease, Node, Outcome, Place,
     Rng, Time,
-    policy::{POLICY_NAMES, by_name},
+    policy::{Fallback, Mode, POLICY_NAMES, by_name},
 };
 
 /// Failures in a row that eject.
@@ -306,6 +306,9 @@ impl World {
         };
         let sound = allowed.iter().any(|node| Arc::ptr_eq(node, lease.node()));
         prop_assert!(sound, "picked {:?}, not of {allowed:?}", lease.id());
+        // It was the policy's own choice: none had to be overruled.
+        let fine = [Mode::Policy, Mode::Fallback(Fallback::NoModel)].contains(&lease.mode());
+        prop_assert!(fine, "{:?}", lease.mode());
         prop_assert_eq!(lease.is_repeat(), self.tried.contains(lease.id()));
         let known = self.model.of(lease.node());
         known.leases += 1;
