@@ -14,7 +14,14 @@ const RETRY: u64 = 1000;
 /// Milliseconds that two threads' readings of one clock can lie apart.
 const AHEAD: u32 = 60_000;
 
-/// See the [module](self).
+/// How many attempts beyond the first may be sent: at most 1.2 x requests + 10 a second by default.
+///
+/// ```
+/// use trimtab_core::{RetryBudget, Time};
+/// let budget = RetryBudget::default();
+/// budget.deposit(Time::ZERO); // a request is sent
+/// assert!(budget.withdraw(Time::ZERO)); // it fails: may it be sent again?
+/// ```
 #[derive(Debug)]
 pub struct RetryBudget {
     deposit: u64,

@@ -3,12 +3,16 @@
 //! The seeds are fixed, so a test that passes once passes always. Each bound is such that with a seed
 //! taken at random a correct policy would fail it at most once in a million times.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use trimtab_core::{
     Balancer, Context, Endpoint, EndpointId, Failure, Lease, Outcome, Place, Rng, Time, Weight,
+    learn::{Archetype, CellCost, Model, Parts, feature_hash},
     log::DecisionLog,
-    policy::{LeastRequest, POLICY_NAMES, Policy, Random, Rendezvous, SourceHash, by_name},
+    policy::{
+        FailSafe, FailSafeConfig, LeastRequest, POLICY_NAMES, PeakEwma, Policy, QTable, Random,
+        Rendezvous, SourceHash, by_name,
+    },
 };
 
 const START: Time = Time::from_nanos(1_000_000_000);
@@ -56,7 +60,9 @@ fn assert_fits(counts: &[usize], probabilities: &[f64], what: &str) {
 
 fn endpoints(weights: &[f64]) -> Vec<Endpoint> {
     let endpoint = |(index, weight): (usize, &f64)| {
-        Endpoint::new(index.to_string()).with_weight(Weight::new(*weight).unwrap())
+        Endpoint::new(index.to_string())
+            .with_weight(Weight::new(*weight).unwrap())
+            .with_label("archetype", (index % 2).to_string())
     };
     weights.iter().enumerate().map(endpoint).collect()
 }
@@ -137,7 +143,7 @@ fn random_follows_the_weights_of_what_is_up() {
 #[test]
 fn two_choices_are_distinct_and_uniform() {
     for (n, out) in [(5, &[][..]), (8, &[1, 4, 6]), (40, &[0, 1, 2, 3]), (3, &[0])] {
-        let balancer = balancer(trimtab_core::policy::PeakEwma::default(), &vec![1.0; n]);
+        let balancer = balancer(PeakEwma::default(), &vec![1.0; n]);
         // Latencies in order of index, all measured at the same moment.
         let mut rng = Rng::seeded(1);
         for target in 0..n {
@@ -202,10 +208,41 @@ fn propensities_are_the_frequencies() {
     }
 }
 
+/// The learned table's too: with every cell known, and with one that peak-EWMA keeps its say over.
+#[test]
+fn propensities_of_the_table_are_the_frequencies() {
+    for rows in [vec![Some(20), Some(30)], vec![Some(20), None], vec![None, None]] {
+        let cell = |ms: &u64| CellCost::new(Duration::from_millis(*ms), 0.5, 1000);
+        let archetype = |name: &str| Archetype { name: name.into(), members: Vec::new() };
+        let parts = Parts {
+            classes: vec!["chat".into()],
+            archetypes: vec![archetype("archetype=0"), archetype("archetype=1")],
+            cells: rows.iter().map(|ms| ms.as_ref().map(cell)).collect(),
+            feature_hash: feature_hash(&["archetype".to_owned()]),
+            rows: 2000,
+            ..Parts::default()
+        };
+        let model = Arc::new(Model::new(parts).unwrap());
+        for explore in [0.0, 0.3] {
+            let policy = || -> Box<dyn Policy> { Box::new(table(Arc::clone(&model))) };
+            propensities_of(&format!("q_table {rows:?}"), policy, 9, explore);
+        }
+    }
+}
+
+fn table(model: Arc<Model>) -> FailSafe {
+    FailSafe::new(QTable::new(Some(model)), PeakEwma::default(), FailSafeConfig::default())
+}
+
 fn propensities(name: &str, n: usize, explore: f64) {
+    let policy = || by_name(name, None, &Place::default(), &mut Rng::seeded(6)).unwrap();
+    propensities_of(name, policy, n, explore);
+}
+
+fn propensities_of(name: &str, policy: impl Fn() -> Box<dyn Policy>, n: usize, explore: f64) {
     let weights: Vec<f64> = (0..n).map(|i| 1.0 + (i % 4) as f64).collect();
     let build = |log: Option<DecisionLog>| {
-        let policy = by_name(name, None, &Place::default(), &mut Rng::seeded(6)).unwrap();
+        let policy = policy();
         let builder =
             Balancer::builder().policy(policy).endpoints(endpoints(&weights)).explore(explore);
         match log {

@@ -5,13 +5,14 @@
 //! or, as from language models, 5 s. Where a policy's own signals must keep it
 //! from being preferred, ejection is off.
 
+mod table;
 mod world;
 
 use std::time::Duration;
 
 use trimtab_core::{
     Balancer, Context, Endpoint, HealthConfig, Place, Rng,
-    policy::{GeoScore, LeastResponseTime, POLICY_NAMES, PeakEwma, Policy, by_name},
+    policy::{GeoScore, LeastResponseTime, POLICY_NAMES, PeakEwma, Policy, QTable, by_name},
 };
 use world::{Run, Server, run};
 
@@ -36,7 +37,7 @@ fn sinkhole(policy: impl Policy, ejection: bool, failing: f64, mean: Duration) -
     let balancer = Balancer::builder()
         .policy(policy)
         .health(health)
-        .endpoints((0..10).map(|index| Endpoint::new(index.to_string())))
+        .endpoints((0..10).map(|i| Endpoint::new(i.to_string()).with_label("archetype", "x")))
         .build()
         .unwrap();
     let rate = 10.0 * IN_FLIGHT / mean.as_secs_f64();
@@ -56,15 +57,16 @@ fn share(run: &Run) -> f64 {
 #[test]
 fn signals_alone_keep_it_from_attracting() {
     for mean in [Duration::from_millis(50), Duration::from_secs(5)] {
-        let policies: [fn() -> Box<dyn Policy>; 3] = [
-            || Box::new(PeakEwma::default()),
-            || Box::new(LeastResponseTime::default()),
-            || Box::new(GeoScore::new(Place::default())),
+        let policies: [fn(Duration) -> Box<dyn Policy>; 4] = [
+            |_| Box::new(PeakEwma::default()),
+            |_| Box::new(LeastResponseTime::default()),
+            |_| Box::new(GeoScore::new(Place::default())),
+            |mean| Box::new(QTable::new(Some(table::model(mean)))),
         ];
         for policy in policies {
-            let name = policy().name().to_owned();
-            let all = share(&sinkhole(policy(), false, 1.0, mean));
-            let third = share(&sinkhole(policy(), false, 0.3, mean));
+            let name = policy(mean).name().to_owned();
+            let all = share(&sinkhole(policy(mean), false, 1.0, mean));
+            let third = share(&sinkhole(policy(mean), false, 0.3, mean));
             assert!(all < 0.2 * FAIR, "{name}, {mean:?}, failing always: {all}");
             assert!(third <= FAIR, "{name}, {mean:?}, failing 30 %: {third}");
         }

@@ -4,6 +4,8 @@
 //! signal's own tests. The clock cannot be read more than once: the caller reads it, and `clippy.toml`
 //! forbids the core to.
 
+mod table;
+
 use std::{
     sync::{Arc, Mutex, mpsc},
     time::Duration,
@@ -17,10 +19,14 @@ use trimtab_core::{
 const START: Time = Time::from_nanos(1_000_000_000);
 
 fn balancer(name: &str, n: usize) -> Balancer {
+    let model = (name == "q_table").then(|| table::model(Duration::from_millis(20)));
     Balancer::builder()
-        .policy(by_name(name, None, &Place::default(), &mut Rng::seeded(1)).unwrap())
+        .policy(by_name(name, model, &Place::default(), &mut Rng::seeded(1)).unwrap())
         .locality(Place::in_region("r0"))
-        .endpoints((0..n).map(|i| Endpoint::new(i.to_string()).with_region(format!("r{}", i % 2))))
+        .endpoints((0..n).map(|i| {
+            let region = format!("r{}", i % 2);
+            Endpoint::new(i.to_string()).with_region(region).with_label("archetype", "x")
+        }))
         .build()
         .unwrap()
 }

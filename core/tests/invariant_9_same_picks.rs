@@ -1,5 +1,6 @@
 //! Invariant 9: same seed, same clock, same inputs: same picks; for every policy.
 
+mod table;
 mod world;
 
 use std::time::Duration;
@@ -12,12 +13,13 @@ use world::{Run, Server, run};
 
 fn once(name: &str, seed: u64, n: usize, looking: bool) -> Run {
     let mut rng = Rng::seeded(seed);
+    let model = (name == "q_table").then(|| table::model(Duration::from_millis(20)));
     let endpoints = (0..n).map(|index| {
         let weight = Weight::new(1.0 + (index % 3) as f64).unwrap();
-        Endpoint::new(index.to_string()).with_weight(weight)
+        Endpoint::new(index.to_string()).with_weight(weight).with_label("archetype", "x")
     });
     let balancer = Balancer::builder()
-        .policy(by_name(name, None, &Place::default(), &mut rng).unwrap())
+        .policy(by_name(name, model, &Place::default(), &mut rng).unwrap())
         .endpoints(endpoints)
         .build()
         .unwrap();

@@ -5,7 +5,7 @@ use std::{
     future::{Ready, ready},
     hint::black_box,
     pin::pin,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use tower::{
 };
 use trimtab_core::{
     Balancer, Context, Endpoint, Outcome, Place, Rng, Time,
+    learn::{Archetype, CellCost, Model, Parts, feature_hash},
     policy::{POLICY_NAMES, by_name},
 };
 
@@ -107,8 +108,12 @@ struct Trimtab {
 
 impl Trimtab {
     fn new(name: &'static str, size: usize) -> Self {
-        let policy = by_name(name, None, &Place::default(), &mut Rng::seeded(1));
-        let endpoints = (0..size).map(|index| Endpoint::new(format!("http://10.0.0.1:{index}")));
+        let model = (name == "q_table").then(|| Arc::new(table()));
+        let policy = by_name(name, model, &Place::default(), &mut Rng::seeded(1));
+        let endpoints = (0..size).map(|index| {
+            let archetype = if index % 2 == 0 { "a" } else { "b" };
+            Endpoint::new(format!("http://10.0.0.1:{index}")).with_label("archetype", archetype)
+        });
         let balancer = Balancer::builder()
             .policy(policy.expect("a known name"))
             .endpoints(endpoints)
@@ -117,6 +122,21 @@ impl Trimtab {
         let keyed = ["source_hash", "rendezvous"].contains(&name);
         Self { name, balancer, clock: Clock::new(), keyed }
     }
+}
+
+/// A learned table of two classes on two archetypes.
+fn table() -> Model {
+    let archetype = |name: &str| Archetype { name: name.into(), members: Vec::new() };
+    let cell = |millis| Some(CellCost::new(Duration::from_millis(millis), 0.5, 1000));
+    Model::new(Parts {
+        classes: vec!["chat".into(), "embed".into()],
+        archetypes: vec![archetype("archetype=a"), archetype("archetype=b")],
+        cells: vec![cell(20), cell(30), cell(9), cell(5)],
+        feature_hash: feature_hash(&["archetype".to_owned()]),
+        rows: 4000,
+        ..Parts::default()
+    })
+    .expect("a sound model")
 }
 
 impl Peer for Trimtab {

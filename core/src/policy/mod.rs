@@ -8,19 +8,19 @@
 
 pub(crate) mod breaker;
 pub(crate) mod candidates;
-mod failsafe;
-mod geo_score;
-mod least_request;
-mod least_response_time;
+pub mod failsafe;
+pub mod geo_score;
+pub mod least_request;
+pub mod least_response_time;
 mod named;
-mod peak_ewma;
+pub mod peak_ewma;
 mod propensity;
-mod q_table;
-mod random;
-mod rendezvous;
-mod round_robin;
-mod source_hash;
-mod weighted_round_robin;
+pub mod q_table;
+pub mod random;
+pub mod rendezvous;
+pub mod round_robin;
+pub mod source_hash;
+pub mod weighted_round_robin;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -5,7 +5,7 @@
 //!
 //! An endpoint without a measurement costs nothing while nothing is in flight there and a large
 //! penalty otherwise, so a new one gets one probing request at a time. What else it guards against
-//! stands in [`crate::signal`]'s latency file. Cost: two draws and two cache lines, whatever the size
+//! stands in `signal/latency.rs`. Cost: two draws and two cache lines, whatever the size
 //! of the fleet.
 
 use std::sync::Arc;
