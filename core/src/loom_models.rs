@@ -14,6 +14,7 @@ use crate::{
         health::{Cause, Health, HealthConfig},
         latency::{Latency, Tau},
         residual::Residual,
+        slowest::Slowest,
         success::{Counts, Success},
     },
 };
@@ -159,6 +160,21 @@ fn latency_keeps_a_penalty_beside_the_first_sample() {
         latency.record(at(1), 10 * MS, TAU);
         thread.join().unwrap();
         assert_eq!(latency.peak(at(1), 1, TAU), Some(5e9));
+    });
+}
+
+/// The slowest of two answers is held, whichever opens the window.
+#[test]
+fn slowest_keeps_the_maximum() {
+    model(3, || {
+        let slowest = Arc::new(Slowest::default());
+        slowest.record(at(1), 9 * MS);
+        let later = at(60_000);
+        let other = Arc::clone(&slowest);
+        let thread = thread::spawn(move || other.record(later, 7 * MS));
+        slowest.record(later, 5 * MS);
+        thread.join().unwrap();
+        assert_eq!(slowest.get(at(90_000)), Duration::from_millis(7));
     });
 }
 

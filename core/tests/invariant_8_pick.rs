@@ -106,17 +106,28 @@ fn a_pick_waits_for_no_change_of_the_fleet() {
         let changing = balancer.clone();
         let change = scope.spawn(move || changing.fleet().add(Endpoint::new("b")));
         has_entered.recv().unwrap();
-        // The lock is held by a thread that is inside of `picker`. If the following waited for it,
-        // this test would hang: nobody else lets that thread go.
-        let mut rng = Rng::seeded(1);
-        for outcome in [Outcome::success(), Outcome::failure(Failure::Status), Outcome::ignore()] {
-            let lease = balancer.pick(START, &Context::new(), &mut rng).unwrap();
-            assert_eq!(lease.id().as_str(), "a", "the old fleet serves until the new one is there");
-            lease.finish(START, outcome);
+        // The lock is held by a thread inside of `picker`, which only this one lets go.
+        let (picked, has_picked) = mpsc::channel();
+        let picking = &balancer;
+        scope.spawn(move || {
+            let mut rng = Rng::seeded(1);
+            let outcomes = [Outcome::success(), Outcome::failure(Failure::Status)];
+            for outcome in outcomes.into_iter().chain([Outcome::ignore()]) {
+                let lease = picking.pick(START, &Context::new(), &mut rng).unwrap();
+                picked.send(lease.id().clone()).unwrap();
+                lease.finish(START, outcome);
+            }
+        });
+        // The time is only there to end a test that has failed.
+        let ids: Vec<_> =
+            (0..3).map_while(|_| has_picked.recv_timeout(Duration::from_secs(20)).ok()).collect();
+        let nodes = balancer.fleet().snapshot().nodes().len();
+        for _ in 0..9 {
+            let_go.send(()).unwrap();
         }
-        assert_eq!(balancer.fleet().snapshot().nodes().len(), 1);
-        let_go.send(()).unwrap();
         change.join().unwrap();
+        assert_eq!(ids, vec![EndpointId::from("a"); 3], "the old fleet serves meanwhile");
+        assert_eq!(nodes, 1);
     });
     assert_eq!(balancer.fleet().snapshot().nodes().len(), 2);
 }
