@@ -14,6 +14,7 @@ struct Row {
     endpoint: usize,
     labelled: bool,
     end: usize,
+    ts: f64,
     raw: Raw,
 }
 
@@ -48,6 +49,7 @@ impl Row {
     fn fold(&self, stats: &mut Stats) {
         let (class, chosen, archetype) = (self.class(), self.chosen(), self.archetype());
         let sample = Sample::new(self.end(), &self.raw).unwrap();
+        stats.saw(self.ts);
         stats
             .observe(&Observation {
                 class: &class,
@@ -69,16 +71,15 @@ prop_compose! {
         server in prop::option::of(0.001_f64..1e3),
         in_flight in prop::option::of(0_i64..50),
         weight in prop::option::of(0.1_f64..100.0),
-        ts in prop::option::of(0.0_f64..2e9),
+        ts in 0.0_f64..2e9,
     ) -> Row {
         let raw = Raw {
-            ts,
             latency_ms: Some(latency),
             server_ms: server,
             in_flight,
             sample_weight: weight,
         };
-        Row { class, endpoint, labelled, end, raw }
+        Row { class, endpoint, labelled, end, ts, raw }
     }
 }
 
@@ -213,7 +214,7 @@ impl Batch {
                 coded(rows.iter().map(|row| end(row).1.map(str::to_owned)).collect()),
             ],
             numbers: [
-                number(|raw| raw.ts),
+                rows.iter().map(|row| row.ts).collect(),
                 number(|raw| raw.latency_ms),
                 number(|raw| raw.server_ms),
                 number(|raw| raw.sample_weight),

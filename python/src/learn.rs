@@ -8,7 +8,7 @@ mod columns;
 
 use std::sync::Arc;
 
-use columns::{Candidates, Rows};
+use columns::{Candidates, OwnRows, Rows};
 use pyo3::{prelude::*, pybacked::PyBackedBytes};
 use trimtab_core::learn::{
     MAX_FILE, Model,
@@ -33,6 +33,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 struct Trainer {
     stats: Stats,
     reader: Reader,
+    scratch: OwnRows,
 }
 
 #[pymethods]
@@ -50,24 +51,31 @@ impl Trainer {
     /// Folds the next bytes of that file.
     #[expect(clippy::needless_pass_by_value, reason = "the bytes are kept while the GIL is not")]
     fn push(&mut self, py: Python<'_>, chunk: PyBackedBytes) -> PyResult<()> {
-        let Self { stats, reader } = self;
+        let Self { stats, reader, .. } = self;
         py.detach(|| reader.lines.push(&chunk, |line| stats.fold_json(line)))
             .map_err(|error| raise(py, &error))
     }
 
     /// Ends that file.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
-        let Self { stats, reader } = self;
+        let Self { stats, reader, .. } = self;
         reader.close(|line| stats.fold_json(line)).map_err(|error| raise(py, &error))
     }
 
     /// Folds a batch of columns whose first row is `row` (from 1) of `file`.
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the arguments")]
     fn fold(&mut self, py: Python<'_>, file: &str, row: u64, rows: Rows) -> PyResult<()> {
-        let rows = rows.copy(py)?;
-        let Self { stats, reader } = self;
+        let Self { stats, reader, scratch } = self;
+        scratch.copy(py, rows)?;
         let wrong = |index, error| reader.note(file, row, index, &error);
-        py.detach(|| stats.fold_columns(&rows.columns(), wrong)).map_err(|error| raise(py, &error))
+        py.detach(|| stats.fold_columns(&scratch.columns(), wrong))
+            .map_err(|error| raise(py, &error))
+    }
+
+    /// Tells the Unix times in seconds that a file spans, instead of a column of them.
+    fn span(&mut self, first: f64, last: f64) {
+        self.stats.saw(first);
+        self.stats.saw(last);
     }
 
     /// Adds what another has folded.
@@ -121,6 +129,7 @@ impl Trainer {
 struct Evaluator {
     evaluation: Evaluation,
     reader: Reader,
+    scratch: OwnRows,
 }
 
 #[pymethods]
@@ -129,7 +138,8 @@ impl Evaluator {
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the arguments")]
     fn new(py: Python<'_>, model: PyBackedBytes) -> PyResult<Self> {
         let model = Arc::new(read(py, &model)?);
-        Ok(Self { evaluation: Evaluation::new(model), reader: Reader::default() })
+        let evaluation = Evaluation::new(model);
+        Ok(Self { evaluation, reader: Reader::default(), scratch: OwnRows::default() })
     }
 
     /// Begins a file of JSON lines.
@@ -140,14 +150,14 @@ impl Evaluator {
     /// Takes the next bytes of that file into account.
     #[expect(clippy::needless_pass_by_value, reason = "the bytes are kept while the GIL is not")]
     fn push(&mut self, py: Python<'_>, chunk: PyBackedBytes) -> PyResult<()> {
-        let Self { evaluation, reader } = self;
+        let Self { evaluation, reader, .. } = self;
         py.detach(|| reader.lines.push(&chunk, |line| evaluation.add_json(line)))
             .map_err(|error| raise(py, &error))
     }
 
     /// Ends that file.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
-        let Self { evaluation, reader } = self;
+        let Self { evaluation, reader, .. } = self;
         reader.close(|line| evaluation.add_json(line)).map_err(|error| raise(py, &error))
     }
 
@@ -161,10 +171,11 @@ impl Evaluator {
         rows: Rows,
         candidates: Candidates,
     ) -> PyResult<()> {
-        let (rows, candidates) = (rows.copy(py)?, candidates.copy(py)?);
-        let Self { evaluation, reader } = self;
+        let Self { evaluation, reader, scratch } = self;
+        scratch.copy(py, rows)?;
+        let candidates = candidates.copy(py)?;
         let wrong = |index, error| reader.note(file, row, index, &error);
-        py.detach(|| evaluation.add_columns(&rows.columns(), &candidates.columns(), wrong))
+        py.detach(|| evaluation.add_columns(&scratch.columns(), &candidates.columns(), wrong))
             .map_err(|error| raise(py, &error))
     }
 

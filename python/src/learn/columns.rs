@@ -45,7 +45,9 @@ pub(super) struct Candidates {
 /// Codes and dictionary, copied.
 type OwnText = (Vec<i32>, Vec<String>);
 
-/// [`Rows`] without Python, to be used while the GIL is not held.
+/// [`Rows`] without Python, to be used while the GIL is not held. Kept from batch to batch: fresh memory
+/// would cost more than the copy.
+#[derive(Debug, Default)]
 pub(super) struct OwnRows {
     class: OwnText,
     chosen: OwnText,
@@ -73,24 +75,22 @@ pub(super) struct OwnCandidates {
     eligible_count: Option<Vec<f64>>,
 }
 
-impl Rows {
-    pub(super) fn copy(self, py: Python<'_>) -> PyResult<OwnRows> {
-        Ok(OwnRows {
-            class: text(py, self.class)?,
-            chosen: text(py, self.chosen)?,
-            status: text(py, self.status)?,
-            archetype: self.archetype.map(|column| text(py, column)).transpose()?,
-            censored: self.censored.map(|column| text(py, column)).transpose()?,
-            ts: numbers(py, self.ts.as_ref())?,
-            latency_ms: numbers(py, self.latency_ms.as_ref())?,
-            server_ms: numbers(py, self.server_ms.as_ref())?,
-            in_flight: numbers(py, self.in_flight.as_ref())?,
-            sample_weight: numbers(py, self.sample_weight.as_ref())?,
+impl OwnRows {
+    pub(super) fn copy(&mut self, py: Python<'_>, rows: Rows) -> PyResult<()> {
+        refill_text(py, &mut self.class, rows.class)?;
+        refill_text(py, &mut self.chosen, rows.chosen)?;
+        refill_text(py, &mut self.status, rows.status)?;
+        optional(&mut self.archetype, rows.archetype, |own, text| refill_text(py, own, text))?;
+        optional(&mut self.censored, rows.censored, |own, text| refill_text(py, own, text))?;
+        optional(&mut self.ts, rows.ts, |own, column| refill(py, own, &column))?;
+        optional(&mut self.latency_ms, rows.latency_ms, |own, column| refill(py, own, &column))?;
+        optional(&mut self.server_ms, rows.server_ms, |own, column| refill(py, own, &column))?;
+        optional(&mut self.in_flight, rows.in_flight, |own, column| refill(py, own, &column))?;
+        optional(&mut self.sample_weight, rows.sample_weight, |own, column| {
+            refill(py, own, &column)
         })
     }
-}
 
-impl OwnRows {
     pub(super) fn columns(&self) -> Columns<'_> {
         Columns {
             class: coded(&self.class),
@@ -139,6 +139,33 @@ impl OwnCandidates {
             eligible_count: self.eligible_count.as_deref(),
         }
     }
+}
+
+fn refill_text(py: Python<'_>, own: &mut OwnText, (codes, values): Text) -> PyResult<()> {
+    own.1 = values;
+    refill(py, &mut own.0, &codes)
+}
+
+fn refill<T: Element + Default>(
+    py: Python<'_>,
+    own: &mut Vec<T>,
+    column: &PyBuffer<T>,
+) -> PyResult<()> {
+    own.resize(column.item_count(), T::default());
+    column.copy_to_slice(py, own)
+}
+
+/// Refills what is kept, or forgets it if this batch has no such column.
+fn optional<Own: Default, Column>(
+    own: &mut Option<Own>,
+    column: Option<Column>,
+    refill: impl FnOnce(&mut Own, Column) -> PyResult<()>,
+) -> PyResult<()> {
+    match column {
+        None => *own = None,
+        Some(column) => refill(own.get_or_insert_default(), column)?,
+    }
+    Ok(())
 }
 
 fn text(py: Python<'_>, (codes, values): Text) -> PyResult<OwnText> {

@@ -55,8 +55,7 @@ def evaluate(
 
 def _read(evaluator: Evaluator, path: Path, bar: _logs.Bar) -> None:
     if _logs.is_parquet(path):
-        for first, columns, candidates in _parquet.decisions(path, bar.update):
-            evaluator.fold(str(path), first, columns, candidates)
+        _parquet.judge(evaluator, path, bar.update)
         return
     evaluator.open(str(path))
     for chunk in _logs.chunks(path, bar.update):

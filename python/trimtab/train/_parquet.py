@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from trimtab._trimtab import Evaluator, Trainer
+
 Columns = dict[str, Any]
 Buffer: TypeAlias = "memoryview[Any]"
 
@@ -22,25 +24,28 @@ TEXT = ("class", "chosen", "status", "archetype", "censored")
 NUMBERS = ("ts", "latency_ms", "server_ms", "sample_weight")
 NEEDED = ("class", "chosen", "latency_ms", "status")
 TO_JUDGE = ("class", "chosen", "latency_ms", "status", "propensity", "candidates")
-BATCH = 1 << 17
+BATCH = 1 << 15
+"""Rows in a batch: its columns stay in the processor's cache between decoding and folding."""
 
 
-def rows(path: Path, progress: Callable[[int], object]) -> Iterator[tuple[int, Columns]]:
-    """Batches for training, each with the number of its first row (from 1)."""
+def fold(trainer: Trainer, path: Path, progress: Callable[[int], object]) -> None:
+    """Folds a file for training."""
     with _Log(path, NEEDED) as log:
         names = log.present((*TEXT, *NUMBERS, "in_flight"))
+        if span := log.span():
+            trainer.span(*span)
+            names.remove("ts")
         for first, batch in log.batches(names, progress):
-            yield first, _rows(batch)
+            trainer.fold(str(path), first, _rows(batch))
 
 
-def decisions(
-    path: Path, progress: Callable[[int], object]
-) -> Iterator[tuple[int, Columns, Columns]]:
-    """Batches for evaluation: the same columns, and the candidates flattened."""
+def judge(evaluator: Evaluator, path: Path, progress: Callable[[int], object]) -> None:
+    """Takes a file into account for evaluation: the same columns, and the candidates flattened."""
     with _Log(path, TO_JUDGE) as log:
-        names = log.present((*TEXT, *NUMBERS, "in_flight", "propensity", "eligible", "candidates"))
+        wanted = (*TEXT, "latency_ms", "sample_weight", "propensity", "eligible", "candidates")
+        names = log.present(wanted)
         for first, batch in log.batches(names, progress):
-            yield first, _rows(batch), _candidates(path, batch)
+            evaluator.fold(str(path), first, _rows(batch), _candidates(path, batch))
 
 
 class _Log:
@@ -74,6 +79,19 @@ class _Log:
 
     def present(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self._schema.names]
+
+    def span(self) -> tuple[float, float] | None:
+        """The first and last time, if the file's own statistics tell; then no row need be read."""
+        metadata = self._file.metadata
+        if "ts" not in self._schema.names or not metadata.num_row_groups:
+            return None
+        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+        spans: list[Any] = [group.column(paths.index("ts")).statistics for group in groups]
+        if not all(span is not None and span.has_min_max for span in spans):
+            return None
+        first, last = min(span.min for span in spans), max(span.max for span in spans)
+        return (first, last) if 0 <= first <= last < 1e11 else None
 
     def batches(
         self, names: list[str], progress: Callable[[int], object]

@@ -80,8 +80,7 @@ def train(
 def read(trainer: Trainer, path: Path, bar: _logs.Bar) -> None:
     """Folds one log into ``trainer``."""
     if _logs.is_parquet(path):
-        for first, columns in _parquet.rows(path, bar.update):
-            trainer.fold(str(path), first, columns)
+        _parquet.fold(trainer, path, bar.update)
         return
     trainer.open(str(path))
     for chunk in _logs.chunks(path, bar.update):

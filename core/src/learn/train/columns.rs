@@ -27,7 +27,7 @@ pub struct Columns<'a> {
     pub status: Coded<'a>,
     /// Why its latency is only a lower bound.
     pub censored: Option<Coded<'a>>,
-    /// Unix time in seconds.
+    /// Unix time in seconds; `None` also if the caller tells the whole span by [`Stats::saw`].
     pub ts: Option<&'a [f64]>,
     /// From decision to end.
     pub latency_ms: Option<&'a [f64]>,
@@ -100,7 +100,6 @@ impl Columns<'_> {
     fn sample(&self, row: usize, end: End) -> Result<Sample, RowError> {
         let at = |column: Option<&[f64]>| column.map(|numbers| numbers[row]);
         let raw = Raw {
-            ts: at(self.ts),
             latency_ms: at(self.latency_ms),
             server_ms: at(self.server_ms),
             in_flight: self.in_flight.map(|counts| counts[row]).filter(|count| *count >= 0),
@@ -149,6 +148,7 @@ impl Stats {
         if !columns.is_even() {
             return Err(TrainError::Uneven);
         }
+        columns.ts.unwrap_or_default().iter().for_each(|ts| self.saw(*ts));
         let ends = columns.ends();
         let mut cells = Cells::new(columns);
         for row in 0..columns.len() {

@@ -162,6 +162,9 @@ impl Stats {
                 return Ok(Err(error));
             }
         };
+        if let Some(ts) = columns.ts {
+            self.saw(ts);
+        }
         match columns.observation() {
             Ok(Some(observation)) => self.observe(&observation).map(Ok),
             Ok(None) => {
@@ -238,7 +241,6 @@ impl<'a> Columns<'a> {
         let end =
             End::from_columns(needed("status", self.status.as_ref())?, self.censored.is_some())?;
         let raw = Raw {
-            ts: self.ts,
             latency_ms: self.latency_ms.flatten(),
             server_ms: self.server_ms,
             in_flight: self.in_flight,

@@ -33,8 +33,6 @@ pub struct Sample {
     pub(super) in_flight: Option<u32>,
     /// Attempts this row stands for, in units of 2^-20.
     pub(super) weight: u64,
-    /// Microseconds of Unix time.
-    pub(super) at: Option<u64>,
 }
 
 /// How an attempt ended, as far as its latency is concerned.
@@ -54,8 +52,6 @@ pub enum End {
 /// The numbers of one row as a log has them, in milliseconds; NaN and `None` are null.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw {
-    /// Unix time in seconds.
-    pub ts: Option<f64>,
     /// From decision to end.
     pub latency_ms: Option<f64>,
     /// The server's own measure of its processing.
@@ -108,16 +104,8 @@ impl Sample {
             let (column, allowed) = ("sample_weight", "(0, 1e9]");
             return Err(RowError::OutOfRange { column, value: weight, allowed });
         }
-        let at = match number(raw.ts) {
-            None => None,
-            Some(ts) if (0.0..1e11).contains(&ts) => Some((ts * 1e6) as u64),
-            Some(value) => {
-                let (column, allowed) = ("ts", "[0, 1e11) seconds");
-                return Err(RowError::OutOfRange { column, value, allowed });
-            }
-        };
         let weight = ((weight * WEIGHT_UNIT) as u64).max(1);
-        Ok(Self { end, latency, server, in_flight, weight, at })
+        Ok(Self { end, latency, server, in_flight, weight })
     }
 }
 
@@ -132,7 +120,6 @@ impl<'a> Observation<'a> {
         let sample = Sample::new(
             end,
             &Raw {
-                ts: Some(row.ts),
                 latency_ms: row.latency_ms,
                 server_ms: row.server_ms,
                 in_flight: Some(i64::from(row.in_flight)),

@@ -14,6 +14,8 @@ use crate::log::Row;
 const MAX_NAMES: usize = 1 << 16;
 const MAX_CLASSES: usize = 1024;
 const MAX_CELLS: usize = 1 << 18;
+/// Unix times from here on, in seconds, are none: year 5138.
+const LATEST: f64 = 1e11;
 
 /// Where rows are gathered: under an archetype if they are labelled, else under the endpoint itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,7 @@ impl Stats {
     /// [`TrainError::TooMany`]. A row that is wrong in itself is counted, and its [`RowError`] returned
     /// inside `Ok`.
     pub fn fold(&mut self, row: &Row) -> Result<Result<(), RowError>, TrainError> {
+        self.saw(row.ts);
         match Observation::from_row(row) {
             Ok(Some(observation)) => self.observe(&observation).map(Ok),
             Ok(None) => {
@@ -142,8 +145,14 @@ impl Stats {
             *weight += u128::from(sample.weight);
         }
         self.rows += 1;
-        if let Some(at) = sample.at {
-            self.widen((at, at));
+    }
+
+    /// A row, of whatever worth, is of this Unix time in seconds; what is no time is not noted.
+    #[inline]
+    pub fn saw(&mut self, ts: f64) {
+        if (0.0..LATEST).contains(&ts) {
+            let micros = (ts * 1e6) as u64;
+            self.widen((micros, micros));
         }
     }
 
