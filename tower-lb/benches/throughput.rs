@@ -25,7 +25,7 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower::ServiceExt;
+use tower::Service;
 use tower_lb::{
     Balancer, Builder, Endpoint,
     hyper::{Config, Protocol, client_with},
@@ -84,6 +84,7 @@ async fn compare(what: &str, turns: usize, bare: Call, balanced: Call) {
         slice(call).await;
     }
     let (mut bares, mut balanceds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare_cpu, mut balanced_cpu, mut cpu_ratios) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..turns {
         let (a, b) = if turn % 2 == 0 {
             let a = slice(&bare).await;
@@ -92,9 +93,12 @@ async fn compare(what: &str, turns: usize, bare: Call, balanced: Call) {
             let b = slice(&balanced).await;
             (slice(&bare).await, b)
         };
-        bares.push(a);
-        balanceds.push(b);
-        ratios.push(b / a);
+        bares.push(a.per_second);
+        balanceds.push(b.per_second);
+        ratios.push(b.per_second / a.per_second);
+        bare_cpu.push(a.cpu_micros);
+        balanced_cpu.push(b.cpu_micros);
+        cpu_ratios.push(a.cpu_micros / b.cpu_micros);
     }
     let quantile = |values: &mut Vec<f64>, q: f64| {
         values.sort_by(f64::total_cmp);
@@ -106,6 +110,11 @@ async fn compare(what: &str, turns: usize, bare: Call, balanced: Call) {
         "turns": turns,
         "bare_requests_per_second": quantile(&mut bares, 0.5).round(),
         "trimtab_requests_per_second": quantile(&mut balanceds, 0.5).round(),
+        "bare_client_cpu_us": quantile(&mut bare_cpu, 0.5),
+        "trimtab_client_cpu_us": quantile(&mut balanced_cpu, 0.5),
+        "requests_per_cpu_second_ratio_q25": quantile(&mut cpu_ratios, 0.25),
+        "requests_per_cpu_second_ratio_median": quantile(&mut cpu_ratios, 0.5),
+        "requests_per_cpu_second_ratio_q75": quantile(&mut cpu_ratios, 0.75),
         "ratio_q25": quantile(&mut ratios, 0.25),
         "ratio_median": quantile(&mut ratios, 0.5),
         "ratio_q75": quantile(&mut ratios, 0.75),
@@ -113,9 +122,15 @@ async fn compare(what: &str, turns: usize, bare: Call, balanced: Call) {
     println!("{result}");
 }
 
-/// Requests a second, with `CONCURRENCY` of them under way.
-async fn slice(call: &Call) -> f64 {
-    let start = std::time::Instant::now();
+struct Measured {
+    per_second: f64,
+    /// CPU time of the client's thread for each request; not a number where there is no `/proc`.
+    cpu_micros: f64,
+}
+
+/// Runs requests for a slice of time, with `CONCURRENCY` of them under way.
+async fn slice(call: &Call) -> Measured {
+    let (start, cpu) = (std::time::Instant::now(), thread_cpu());
     let one = |lane: usize| {
         let request = call(lane);
         async move {
@@ -131,7 +146,16 @@ async fn slice(call: &Call) -> f64 {
             under_way.push(one(lane));
         }
     }
-    f64::from(done) / start.elapsed().as_secs_f64()
+    Measured {
+        per_second: f64::from(done) / start.elapsed().as_secs_f64(),
+        cpu_micros: (thread_cpu() - cpu) / 1e3 / f64::from(done),
+    }
+}
+
+/// Nanoseconds that this thread has run.
+fn thread_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(f64::NAN)
 }
 
 fn request(address: SocketAddr, whole: bool) -> Request<Body> {
@@ -158,7 +182,7 @@ fn trimtab(address: SocketAddr, protocol: Protocol) -> Call {
     let config = Config::default().with_protocol(protocol);
     let client = client_with::<Body>(Builder::new(balancer), config).unwrap();
     Box::new(move |_| {
-        let answer = client.clone().oneshot(request(address, false));
+        let answer = client.clone().call(request(address, false));
         Box::pin(async move { read(answer.await.unwrap()).await })
     })
 }

@@ -103,6 +103,14 @@ impl<B: Body<Data = Bytes>> Replay<B> {
 }
 
 impl<B> ReplayBody<B> {
+    /// Tells that this attempt will be the last once its body has been read, so that nothing need be
+    /// kept: for transports that cannot tell an attempt that was refused from one that was processed.
+    pub fn keep_nothing(&mut self) {
+        if let Some(shared) = &self.shared {
+            lock(shared).keeping = false;
+        }
+    }
+
     /// Whether any of it has been read, in this attempt or an earlier one.
     pub fn is_untouched(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| {

@@ -1,6 +1,9 @@
 //! An endpoint's address, parsed once.
 
-use http::uri::{Authority, Scheme, Uri};
+use http::{
+    HeaderValue,
+    uri::{Authority, Scheme, Uri},
+};
 use trimtab_core::{EndpointId, Node};
 
 /// An address that cannot be connected to as it is written.
@@ -21,6 +24,8 @@ pub(super) struct Address {
     pub(super) scheme: Scheme,
     /// As the URI and the `Host` header have it.
     pub(super) authority: Authority,
+    /// The same, ready to be sent.
+    pub(super) host_header: HeaderValue,
     /// As name resolution wants it: without brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -77,6 +82,8 @@ impl Address {
         if port == 0 {
             return Err("has a port that is not in 1 to 65535");
         }
-        Ok(Self { scheme, authority, host, port })
+        let host_header = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| "has a host that is no header")?;
+        Ok(Self { scheme, authority, host_header, host, port })
     }
 }

@@ -82,6 +82,8 @@ where
         let failed = match pool.carrier().await? {
             Carrier::Http1(mut sender) => {
                 rewrite::for_http1(&mut request, &pool.address, host);
+                // Whatever HTTP/1.1 has begun to send may have been processed.
+                request.body_mut().keep_nothing();
                 match sender.try_send_request(request).await {
                     Ok(answer) => {
                         return Ok(answer.map(|body| PooledBody::http1(body, sender, &pool)));

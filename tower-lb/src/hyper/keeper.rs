@@ -49,7 +49,7 @@ impl<B: Send + 'static> Keeper<B> {
 
     fn tick(&self, count: u32) {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.retain(|pool| pool.upgrade().inspect(|pool| pool.sweep()).is_some());
+        pools.retain(|pool| pool.upgrade().inspect(|pool| pool.sweep(EVERY)).is_some());
         drop(pools);
         let snapshot = self.balancer.fleet().snapshot();
         let draining = (0..snapshot.nodes().len()).any(|index| snapshot.is_draining(index));

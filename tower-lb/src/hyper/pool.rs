@@ -46,8 +46,10 @@ pub(super) struct Pool<B> {
 }
 
 struct Connections<B> {
-    /// Ready HTTP/1.1 connections, the last used at the back.
-    idle: VecDeque<(http1::SendRequest<B>, Instant)>,
+    /// Ready HTTP/1.1 connections, the last used at the back, and when they were given back.
+    idle: VecDeque<(http1::SendRequest<B>, u32)>,
+    /// Sweeps so far: idle time is counted in them, so that requests read no clock for it.
+    sweeps: u32,
     shared: Vec<Http2<B>>,
     line: VecDeque<oneshot::Sender<Turn>>,
     opening: usize,
@@ -81,6 +83,7 @@ impl<B> Pool<B> {
         };
         let connections = Connections {
             idle: VecDeque::new(),
+            sweeps: 0,
             shared: Vec::new(),
             line: VecDeque::new(),
             opening: 0,
@@ -109,7 +112,8 @@ impl<B> Pool<B> {
         if connections.idle.len() >= self.dialer.config.max_idle.max(connections.line.len()) {
             return;
         }
-        connections.idle.push_back((sender, Instant::now()));
+        let now = connections.sweeps;
+        connections.idle.push_back((sender, now));
         self.wake_one(&mut connections);
     }
 
@@ -120,11 +124,15 @@ impl<B> Pool<B> {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the server.
-    pub(super) fn sweep(&self) {
-        let limit = self.dialer.config.idle_timeout;
+    /// Closes what has been idle for too long, or was closed by the server. Called once in `every`.
+    pub(super) fn sweep(&self, every: Duration) {
+        let limit = self.dialer.config.idle_timeout.as_secs_f64() / every.as_secs_f64();
         let mut connections = self.lock();
-        connections.idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < limit);
+        connections.sweeps = connections.sweeps.wrapping_add(1);
+        let now = connections.sweeps;
+        connections.idle.retain(|(sender, since)| {
+            !sender.is_closed() && f64::from(now.wrapping_sub(*since)) <= limit
+        });
         connections.shared.retain(|connection| !connection.is_closed());
     }
 
@@ -145,8 +153,8 @@ impl<B> Pool<B> {
 
 impl<B> Connections<B> {
     fn take(&mut self, config: &Config) -> Option<Carrier<B>> {
-        while let Some((sender, since)) = self.idle.pop_back() {
-            if !sender.is_closed() && since.elapsed() < config.idle_timeout {
+        while let Some((sender, _)) = self.idle.pop_back() {
+            if !sender.is_closed() {
                 return Some(Carrier::Http1(sender));
             }
         }
@@ -198,7 +206,7 @@ where
         let wanted = if connections.http2 == Some(false) { waiting } else { 1 };
         if connections.opening < wanted {
             connections.opening += 1;
-            tokio::spawn(open(Opening(Arc::downgrade(self))));
+            tokio::spawn(open(Opening::new(self)));
         }
         Err(receiver)
     }
@@ -217,7 +225,11 @@ where
             Opened::Http1(sender) => {
                 // Until now they may have waited for one connection for all.
                 let first = connections.http2.replace(false) != Some(false);
-                connections.idle.push_back((sender, Instant::now()));
+                let now = connections.sweeps;
+                let spare = self.dialer.config.max_idle.max(connections.line.len());
+                if connections.idle.len() < spare {
+                    connections.idle.push_back((sender, now));
+                }
                 if !first {
                     self.wake_one(&mut connections);
                     return;
@@ -273,27 +285,46 @@ where
     B::Error: Into<BoxError>,
 {
     let Some((dialer, address)) =
-        opening.0.upgrade().map(|pool| (Arc::clone(&pool.dialer), pool.address.clone()))
+        opening.pool.upgrade().map(|pool| (Arc::clone(&pool.dialer), pool.address.clone()))
     else {
         return;
     };
     let result = dialer.open(&address).await;
-    let Some(pool) = opening.0.upgrade() else { return };
-    drop(opening);
+    let Some(pool) = opening.ended() else { return };
     match result {
         Ok((opened, round_trip)) => pool.admit(opened, round_trip),
         Err(error) => pool.refuse(error),
     }
 }
 
-/// Counts as opening until dropped, also when the runtime drops the task.
-struct Opening<B>(Weak<Pool<B>>);
+/// Counts as opening until it has ended. If the runtime drops the task, those who wait look again.
+struct Opening<B> {
+    pool: Weak<Pool<B>>,
+    ended: bool,
+}
+
+impl<B> Opening<B> {
+    fn new(pool: &Arc<Pool<B>>) -> Self {
+        Self { pool: Arc::downgrade(pool), ended: false }
+    }
+
+    /// It no longer counts, which is so before anyone is told how it ended.
+    fn ended(mut self) -> Option<Arc<Pool<B>>> {
+        self.ended = true;
+        let pool = self.pool.upgrade()?;
+        pool.lock().opening -= 1;
+        Some(pool)
+    }
+}
 
 impl<B> Drop for Opening<B> {
     fn drop(&mut self) {
-        if let Some(pool) = self.0.upgrade() {
+        if let Some(pool) = self.pool.upgrade().filter(|_| !self.ended) {
             let mut connections = pool.lock();
             connections.opening -= 1;
+            for waiting in pool.everyone(&mut connections) {
+                let _ = waiting.send(Ok(()));
+            }
         }
     }
 }

@@ -12,14 +12,19 @@ use super::{address::Address, config::Host};
 pub(super) fn for_http1<B>(request: &mut Request<B>, address: &Address, host: Host) {
     let given = request.uri().authority();
     let wanted = match host {
-        Host::Caller if given.is_some() => given,
-        Host::Caller if request.headers().contains_key(HOST) => None,
-        Host::Endpoint | Host::Caller => Some(&address.authority),
+        Host::Endpoint => Some(address.host_header.clone()),
+        Host::Caller => match given {
+            Some(given) => HeaderValue::from_str(given.as_str()).ok(),
+            None if request.headers().contains_key(HOST) => None,
+            None => Some(address.host_header.clone()),
+        },
     };
-    if let Some(wanted) = wanted.and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+    if let Some(wanted) = wanted {
         request.headers_mut().insert(HOST, wanted);
     }
-    *request.uri_mut() = Uri::from(path(request));
+    if given_in_full(request.uri()) {
+        *request.uri_mut() = Uri::from(path(request));
+    }
     *request.version_mut() = Version::HTTP_11;
 }
 
@@ -48,4 +53,8 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, address: &Address, host: Ho
 fn path<B>(request: &Request<B>) -> PathAndQuery {
     let path = request.uri().path_and_query().cloned();
     path.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
+fn given_in_full(uri: &Uri) -> bool {
+    uri.authority().is_some() || uri.path_and_query().is_none()
 }
