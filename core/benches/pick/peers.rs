@@ -164,7 +164,8 @@ impl Worker for Picking<'_> {
                 context = context.with_key(self.sent.to_le_bytes());
             }
             let lease = self.peer.balancer.pick(self.peer.clock.now(), &context, &mut self.rng);
-            let lease = black_box(lease.expect("a fleet"));
+            let lease = lease.expect("a fleet");
+            black_box(lease.address());
             lease.finish(self.peer.clock.now(), Outcome::success());
         }
     }

@@ -37,10 +37,10 @@ impl Gate {
     /// From the tightest to the loosest.
     pub(crate) const STEPS: [Self; 4] = [Self::UpAndUntried, Self::Up, Self::Untried, Self::Any];
 
-    /// Whether a tighter gate has let through for this request all that this one would.
+    /// Whether the next gate lets through for this request just what this one would.
     #[inline]
     pub(crate) fn is_needless(self, context: &Context<'_>) -> bool {
-        matches!(self, Self::Up | Self::Untried) && context.tried.is_empty()
+        matches!(self, Self::UpAndUntried | Self::Untried) && context.tried.is_empty()
     }
 
     /// Whether endpoints that are down pass.
@@ -90,8 +90,8 @@ impl<'a> Candidates<'a> {
     #[inline]
     fn admits(&self, node: &Node) -> bool {
         match self.gate {
-            Gate::UpAndUntried => node.is_up(self.now) && !self.tried(node),
             Gate::Up => node.is_up(self.now),
+            Gate::UpAndUntried => node.is_up(self.now) && !self.tried(node),
             Gate::Untried => !self.tried(node),
             Gate::Any => true,
         }

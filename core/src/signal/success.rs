@@ -63,6 +63,12 @@ impl Bucket {
         }
     }
 
+    /// Whether it is of a later second, as seconds wrap around.
+    fn is_after(self, second: u64) -> bool {
+        let ahead = self.second.wrapping_sub(second) & 0xFF_FFFF;
+        ahead != 0 && ahead < 1 << 23 && self.second != 0
+    }
+
     fn pack(self) -> u64 {
         self.second << (2 * COUNT_BITS)
             | self.counts.successes.min(COUNT_MAX) << COUNT_BITS
@@ -89,9 +95,32 @@ impl Success {
     pub(crate) fn record(&self, now: Time, success: bool) {
         let second = second(now);
         let slot = &self.buckets[(second % BUCKETS) as usize];
+        let word = slot.load(Ordering::Relaxed);
+        let bucket = Bucket::unpack(word);
+        let Counts { successes, failures } = bucket.counts;
+        let one = if success { 1 << COUNT_BITS } else { 1 };
+        let common = bucket.second == second && successes < COUNT_MAX && failures < COUNT_MAX;
+        let counted = common
+            && slot
+                .compare_exchange(word, word + one, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !counted {
+            self.record_anew(slot, second, success);
+        }
+    }
+
+    /// The first of a second, a full bucket, or another thread at the same one.
+    #[cold]
+    fn record_anew(&self, slot: &AtomicU64, second: u64, success: bool) {
         let mut word = slot.load(Ordering::Relaxed);
         loop {
             let old = Bucket::unpack(word);
+            if old.is_after(second) {
+                // Told so late that its bucket has been taken by a second after it.
+                let past = if success { &self.past_successes } else { &self.past_failures };
+                past.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
             let fresh = old.second != second;
             let mut new = if fresh { Bucket { second, counts: Counts::default() } } else { old };
             if success {
@@ -175,6 +204,15 @@ mod tests {
         assert_eq!(s.window(at(9.9)).successes, 1);
         assert_eq!(s.window(at(10.0)).rate(), None);
         assert_eq!(s.total().successes, 1);
+    }
+
+    #[test]
+    fn a_late_end_does_not_wipe_out_what_came_after_it() {
+        let s = Success::new();
+        s.record(at(20.5), true);
+        s.record(at(10.5), false);
+        assert_eq!(s.window(at(20.5)), Counts { successes: 1, failures: 0 });
+        assert_eq!(s.total(), Counts { successes: 1, failures: 1 });
     }
 
     #[test]
