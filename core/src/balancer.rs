@@ -64,7 +64,7 @@ impl Balancer {
         let explore = shared.explore > 0.0 && rng.unit() < shared.explore;
         let ask = |tier: &Tier, candidates: &Candidates<'_>, rng: &mut Rng| {
             if explore && let Some(index) = candidates.draw(rng) {
-                return Ok(Choice { mode: Mode::Explored, ..index.into() });
+                return Ok(Choice::from(index).by(Mode::Explored));
             }
             tier.picker.pick(candidates, rng)
         };

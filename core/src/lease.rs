@@ -46,7 +46,7 @@ impl Lease {
         record: Option<Box<Record>>,
     ) -> Self {
         let while_out = !node.is_up(now);
-        let charge = micros(choice.cost);
+        let charge = choice.cost_micros();
         node.in_flight.fetch_add(1, Ordering::Relaxed);
         if charge > 0 {
             node.work.fetch_add(u64::from(charge), Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl Lease {
             node,
             started: now,
             charge,
-            wait: micros(choice.wait),
+            wait: choice.wait_micros(),
             mode: choice.mode,
             repeat,
             while_out,
@@ -228,8 +228,4 @@ impl Drop for Lease {
             self.log(None, None);
         }
     }
-}
-
-fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }

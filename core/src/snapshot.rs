@@ -95,8 +95,9 @@ impl Tier {
         ask: &impl Fn(&Self, &Candidates<'_>, &mut Rng) -> Result<Choice, Refusal>,
     ) -> Option<Choice> {
         let why = match ask(self, candidates, rng) {
-            Ok(choice) if candidates.is_eligible(choice.index) => return Some(choice),
-            Ok(_) | Err(Refusal::NoneEligible) => Fallback::Invalid,
+            Ok(Choice { index, .. }) if !candidates.is_eligible(index) => Fallback::Invalid,
+            Ok(choice) => return Some(choice),
+            Err(Refusal::NoneEligible) => Fallback::Invalid,
             Err(Refusal::Fallback(why)) => why,
         };
         overrule(why, candidates, rng)
@@ -107,5 +108,5 @@ impl Tier {
 fn overrule(why: Fallback, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Choice> {
     let index = candidates.draw(rng)?;
     candidates.node(index).shared.counters.overruled[why as usize].fetch_add(1, Ordering::Relaxed);
-    Some(Choice { mode: Mode::Fallback(why), ..index.into() })
+    Some(Choice::from(index).by(Mode::Fallback(why)))
 }

@@ -36,9 +36,7 @@ impl Policy for Charging {
 
 impl Picker for Charging {
     fn pick(&self, _: &Candidates<'_>, _: &mut Rng) -> Result<Choice, Refusal> {
-        let mut choice = Choice::from(0);
-        choice.cost = 7 * MS;
-        Ok(choice)
+        Ok(Choice::from(0).predicting(7 * MS, Duration::ZERO))
     }
 }
 

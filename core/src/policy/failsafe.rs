@@ -149,10 +149,9 @@ impl Guarded {
 impl Picker for Guarded {
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
         let answer = match self.ask_primary(candidates, rng) {
-            Err(Refusal::Fallback(why)) => self
-                .fallback
-                .pick(candidates, rng)
-                .map(|choice| Choice { mode: Mode::Fallback(why), ..choice }),
+            Err(Refusal::Fallback(why)) => {
+                self.fallback.pick(candidates, rng).map(|choice| choice.by(Mode::Fallback(why)))
+            }
             answer => answer,
         };
         if let Ok(Choice { mode: Mode::Fallback(why), .. }) = answer {

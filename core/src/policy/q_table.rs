@@ -201,11 +201,11 @@ impl Ready {
         mode: Mode,
     ) -> Choice {
         let Some(cell) = self.cell(class, index) else {
-            return Choice { mode, ..index.into() };
+            return Choice::from(index).by(mode);
         };
         let ahead = candidates.node(index).work_in_flight();
         let wait = ahead.mul_f64(cell.slope());
-        Choice { index, cost: cell.service(), wait, mode }
+        Choice::from(index).by(mode).predicting(cell.service(), wait)
     }
 }
 
@@ -245,7 +245,7 @@ impl Picker for Table {
             let baseline = PeakEwma::default().pick(candidates, rng)?;
             if ready.cell(class, baseline.index).is_none() {
                 let mode = Mode::Fallback(Fallback::UnsupportedCell);
-                return Ok(Choice { mode, ..baseline });
+                return Ok(baseline.by(mode));
             }
         }
         match ready.best(candidates, class, rng).map_err(Refusal::Fallback)? {
