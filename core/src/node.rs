@@ -118,6 +118,11 @@ impl Node {
         Duration::from_micros(self.work.load(Ordering::Relaxed))
     }
 
+    #[inline]
+    pub(crate) fn work_in_flight_nanos(&self) -> f64 {
+        self.work.load(Ordering::Relaxed) as f64 * 1e3
+    }
+
     /// Peak-EWMA latency (time to first byte) with failure penalties, in nanoseconds, as a request
     /// arriving now has to expect it. `None` before the first sample.
     #[inline]

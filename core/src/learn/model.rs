@@ -92,7 +92,8 @@ impl CellCost {
 
     #[inline]
     pub(crate) fn service_nanos(&self) -> f64 {
-        self.service.as_nanos() as f64
+        // From 64 bits: from 128 it is a library call. A day at most, so nothing is cut off.
+        self.service.as_nanos() as u64 as f64
     }
 
     /// Wait for each unit of work ahead.

@@ -161,7 +161,7 @@ impl Ready {
     fn score(&self, candidates: &Candidates<'_>, class: usize, index: usize) -> Option<f64> {
         let cell = self.cell(class, index)?;
         let node = candidates.node(index);
-        let ahead = node.work_in_flight().as_nanos() as f64;
+        let ahead = node.work_in_flight_nanos();
         let queue = node.queue_delay(candidates.now);
         Some(cell.service_nanos() + cell.slope() * ahead + queue)
     }
@@ -203,8 +203,8 @@ impl Ready {
         let Some(cell) = self.cell(class, index) else {
             return Choice::from(index).by(mode);
         };
-        let ahead = candidates.node(index).work_in_flight();
-        let wait = ahead.mul_f64(cell.slope());
+        let wait = candidates.node(index).work_in_flight_nanos() * cell.slope();
+        let wait = Duration::from_nanos(wait as u64);
         Choice::from(index).by(mode).predicting(cell.service(), wait)
     }
 }
