@@ -32,9 +32,12 @@ def fold(trainer: Trainer, path: Path, progress: Callable[[int], object]) -> Non
     """Folds a file for training."""
     with _Log(path, NEEDED) as log:
         names = log.present((*TEXT, *NUMBERS, "in_flight"))
-        if span := log.span():
+        # What the file's statistics tell need not be read row by row.
+        if (span := log.span("ts")) and 0 <= span[0] <= span[1] < 1e11:
             trainer.span(*span)
             names.remove("ts")
+        if log.span("sample_weight") == (1.0, 1.0):
+            names.remove("sample_weight")
         for first, batch in log.batches(names, progress):
             trainer.fold(str(path), first, _rows(batch))
 
@@ -80,18 +83,17 @@ class _Log:
     def present(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self._schema.names]
 
-    def span(self) -> tuple[float, float] | None:
-        """The first and last time, if the file's own statistics tell; then no row need be read."""
+    def span(self, name: str) -> tuple[float, float] | None:
+        """The least and greatest of a column without nulls, if the file's statistics tell."""
         metadata = self._file.metadata
-        if "ts" not in self._schema.names or not metadata.num_row_groups:
-            return None
         paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-        spans: list[Any] = [group.column(paths.index("ts")).statistics for group in groups]
-        if not all(span is not None and span.has_min_max for span in spans):
+        if name not in paths or not metadata.num_row_groups:
             return None
-        first, last = min(span.min for span in spans), max(span.max for span in spans)
-        return (first, last) if 0 <= first <= last < 1e11 else None
+        groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+        known: list[Any] = [group.column(paths.index(name)).statistics for group in groups]
+        if not all(k is not None and k.has_min_max and k.null_count == 0 for k in known):
+            return None
+        return min(k.min for k in known), max(k.max for k in known)
 
     def batches(
         self, names: list[str], progress: Callable[[int], object]

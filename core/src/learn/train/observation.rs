@@ -99,12 +99,14 @@ impl Sample {
                 RowError::OutOfRange { column, value: count as f64, allowed }
             })?),
         };
-        let weight = number(raw.sample_weight).unwrap_or(1.0);
-        if !(weight > 0.0 && weight <= 1e9) {
-            let (column, allowed) = ("sample_weight", "(0, 1e9]");
-            return Err(RowError::OutOfRange { column, value: weight, allowed });
-        }
-        let weight = ((weight * WEIGHT_UNIT) as u64).max(1);
+        let weight = match number(raw.sample_weight) {
+            None => WEIGHT_UNIT as u64,
+            Some(weight) if weight > 0.0 && weight <= 1e9 => ((weight * WEIGHT_UNIT) as u64).max(1),
+            Some(value) => {
+                let (column, allowed) = ("sample_weight", "(0, 1e9]");
+                return Err(RowError::OutOfRange { column, value, allowed });
+            }
+        };
         Ok(Self { end, latency, server, in_flight, weight })
     }
 }
@@ -140,7 +142,8 @@ fn number(value: Option<f64>) -> Option<f64> {
 fn nanos(column: &'static str, millis: Option<f64>) -> Result<Option<u64>, RowError> {
     match number(millis) {
         None => Ok(None),
-        Some(ms) if (0.0..=DAY_MS).contains(&ms) => Ok(Some((ms * 1e6 + 0.5) as u64)),
+        // By way of i64: a conversion to u64 takes twice the instructions.
+        Some(ms) if (0.0..=DAY_MS).contains(&ms) => Ok(Some((ms * 1e6 + 0.5) as i64 as u64)),
         Some(value) => Err(RowError::OutOfRange { column, value, allowed: "[0, 1 day]" }),
     }
 }
