@@ -1,5 +1,7 @@
 """Models between Python and Rust: what a log from here teaches routes there, and the reverse."""
 
+from pathlib import Path
+
 import pytest
 import trimtab
 from decision_rows import CLASSES, ENDPOINTS, rows, write
@@ -95,3 +97,19 @@ def test_inspection_shows_everything(model):
     for word in ("short", "long", "archetype=x", "archetype=y", "1,999 rows", "2023-11-14"):
         assert word in text, text
     assert inspect(model.read_bytes()) == inspection
+
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def test_the_log_of_a_rust_balancer_trains_a_model_that_routes_here(tmp_path):
+    """`core/tests/learn_golden.rs` wrote the log, and tests the other direction."""
+    training = train(GOLDEN / "rust_log.jsonl", tmp_path / "m.qtable", min_rows=10)
+    assert training.report["wrong"] == 0
+    test_a_balancer_routes_by_a_trained_model(tmp_path / "m.qtable")
+
+
+def test_the_golden_model_is_what_the_golden_log_trains():
+    """Rust trains the same bytes from the same log."""
+    training = train(GOLDEN / "python_log.jsonl", min_rows=10, note="golden")
+    assert training.model == (GOLDEN / "python.qtable").read_bytes()

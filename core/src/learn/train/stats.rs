@@ -151,7 +151,7 @@ impl Stats {
     #[inline]
     pub fn saw(&mut self, ts: f64) {
         if (0.0..LATEST).contains(&ts) {
-            let micros = (ts * 1e6) as u64;
+            let micros = (ts * 1e6).round() as u64;
             self.widen((micros, micros));
         }
     }
