@@ -46,11 +46,11 @@ fn assert_routes(model: Model) {
 
 #[test]
 fn a_model_trained_by_python_routes_here() {
-    let trained_there = fs::read(golden("python.qtable")).unwrap();
+    let theirs = fs::read(golden("python.qtable")).unwrap();
     let log = fs::read_to_string(golden("python_log.jsonl")).unwrap();
-    let trained_here = train(&log, &Config::default().with_min_rows(10).with_note("golden"));
-    assert!(trained_here.model.to_bytes() == trained_there, "{:?}", trained_here.model);
-    assert_routes(Model::from_bytes(&trained_there).unwrap());
+    let ours = train(&log, &Config::default().with_min_rows(10).with_note("golden"));
+    assert!(ours.model.to_bytes() == theirs, "{:?}", ours.model);
+    assert_routes(Model::from_bytes(&theirs).unwrap());
 }
 
 #[test]

@@ -7,7 +7,10 @@ mod learn_support;
 use learn_support::{World, train};
 use trimtab_core::{
     Balancer, Place, Rng,
-    learn::{Model, train::Config},
+    learn::{
+        Model,
+        train::{Config, Stats},
+    },
     policy::{Fallback, by_name},
 };
 
@@ -55,6 +58,19 @@ fn a_table_trained_from_peak_ewmas_log_beats_it_at_high_load() {
         let fallbacks: u64 = balancer.counters().fallbacks.iter().map(|(_, n)| n).sum();
         assert_eq!(fallbacks, 0, "{:?}", balancer.counters().fallbacks);
     }
+}
+
+/// A process that folds its own rows learns what the command learns from its file.
+#[test]
+fn rows_in_memory_and_lines_in_a_file_teach_the_same() {
+    let world = World::crossed();
+    let run = world.run(&balancers(&world, "least_request"), 200.0, 5.0, 4);
+    let mut stats = Stats::new();
+    for row in &run.rows {
+        stats.fold(row).unwrap().unwrap();
+    }
+    let direct = stats.finalize(&Config::default()).unwrap();
+    assert_eq!(direct, train(&run.json_lines(), &Config::default()));
 }
 
 /// Without a model the same policy is peak-EWMA, counted.

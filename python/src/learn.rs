@@ -104,14 +104,14 @@ impl Trainer {
     }
 
     /// The model's bytes, and the report as JSON.
-    #[pyo3(signature = (*, min_rows=30, archetype_labels=None, tolerance=0.25, note=String::new()))]
+    #[pyo3(signature = (*, min_rows=30, archetype_labels=None, tolerance=0.25, note=""))]
     fn fit(
         &self,
         py: Python<'_>,
         min_rows: u64,
         archetype_labels: Option<Vec<String>>,
         tolerance: f64,
-        note: String,
+        note: &str,
     ) -> PyResult<(Vec<u8>, String)> {
         let mut config =
             Config::default().with_min_rows(min_rows).with_tolerance(tolerance).with_note(note);

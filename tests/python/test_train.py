@@ -241,3 +241,41 @@ def test_progress_is_told_of_every_byte(log, tmp_path):
 def test_an_empty_directory_is_no_log(tmp_path):
     with pytest.raises(trimtab.LogError, match="no such log"):
         train(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("latency_ms", pyarrow.array(["quick"] * 50)),
+        ("class", pyarrow.array([[1]] * 50)),
+        ("in_flight", pyarrow.array([2**63] * 50, pyarrow.uint64())),
+        ("candidates", pyarrow.array(["none"] * 50)),
+        ("candidates", pyarrow.array([[{"zone": "a"}]] * 50)),
+    ],
+)
+def test_columns_of_other_types_are_a_clear_error(column, values, tmp_path):
+    made = rows(50)
+    model = train(write(tmp_path / "a.jsonl", made), min_rows=2).model
+    to_parquet(tmp_path / "a.jsonl", tmp_path / "a.parquet")
+    table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
+    table = table.set_column(table.schema.get_field_index(column), column, values)
+    pyarrow.parquet.write_table(table, tmp_path / "b.parquet")
+    read = train if column != "candidates" else lambda log: evaluate(model, log)
+    with pytest.raises(trimtab.LogError, match=r"b\.parquet"):
+        read(tmp_path / "b.parquet")
+
+
+def test_dictionaries_large_lists_and_slices_are_read_alike(log, tmp_path):
+    expected = train(log)
+    to_parquet(log, tmp_path / "a.parquet")
+    table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
+    for name in ("class", "archetype", "censored"):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table.column(name).dictionary_encode())
+    listed = table.column("candidates")
+    large = listed.cast(pyarrow.large_list(listed.type.value_type))
+    table = table.set_column(table.schema.get_field_index("candidates"), "candidates", large)
+    pyarrow.parquet.write_table(table, tmp_path / "b.parquet", row_group_size=77)
+    assert train(tmp_path / "b.parquet").model == expected.model
+    verdict = evaluate(expected.model, log).verdict
+    assert evaluate(expected.model, tmp_path / "b.parquet").verdict == verdict

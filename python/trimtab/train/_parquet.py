@@ -77,8 +77,10 @@ class _Log:
     def __enter__(self) -> _Log:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._file.close()
+        if isinstance(error, OSError | self._pyarrow.ArrowException):
+            raise LogError(f"{self._path}: {error}") from error
 
     def present(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self._schema.names]
@@ -100,15 +102,12 @@ class _Log:
     ) -> Iterator[tuple[int, Any]]:
         total = max(self._file.metadata.num_rows, 1)
         size, done, first = self._path.stat().st_size, 0, 1
-        try:
-            for batch in self._file.iter_batches(BATCH, columns=names, use_threads=False):
-                yield first, batch
-                first += batch.num_rows
-                now = size * (first - 1) // total
-                progress(now - done)
-                done = now
-        except (OSError, self._pyarrow.ArrowException) as error:
-            raise LogError(f"{self._path}: {error}") from error
+        for batch in self._file.iter_batches(BATCH, columns=names, use_threads=False):
+            yield first, batch
+            first += batch.num_rows
+            now = size * (first - 1) // total
+            progress(now - done)
+            done = now
 
 
 def _rows(batch: Any) -> Columns:  # noqa: ANN401 - a RecordBatch
@@ -125,6 +124,7 @@ def _rows(batch: Any) -> Columns:  # noqa: ANN401 - a RecordBatch
 
 
 def _candidates(path: Path, batch: Any) -> Columns:  # noqa: ANN401 - a RecordBatch
+    pyarrow = need_pyarrow("reading Parquet logs")
     listed = batch.column("candidates")
     if not hasattr(listed, "offsets") or not hasattr(listed.values, "field"):
         raise LogError(f"{path}: candidates is not a list of structs")
@@ -142,7 +142,7 @@ def _candidates(path: Path, batch: Any) -> Columns:  # noqa: ANN401 - a RecordBa
     columns["endpoint"] = columns["endpoint"] or nothing(len(inside))
     for name in ("in_flight", "queue_delay_ms", "peak_ms", "eligible", "propensity"):
         columns[name] = numbers(of(name))
-    columns["offsets"] = _buffer(listed.offsets, "i")
+    columns["offsets"] = _buffer(listed.offsets.cast(pyarrow.int32()), "i")
     columns["chosen_propensity"] = numbers(batch.column("propensity")) or _nulls(batch.num_rows)
     eligible = batch.schema.get_field_index("eligible")
     columns["eligible_count"] = numbers(batch.column(eligible)) if eligible >= 0 else None
@@ -154,6 +154,8 @@ def text(column: Any) -> tuple[Buffer, list[str]] | None:  # noqa: ANN401 - an A
     pyarrow = need_pyarrow("reading Parquet logs")
     if column is None or pyarrow.types.is_null(column.type):
         return None
+    if pyarrow.types.is_dictionary(column.type) and column.dictionary.null_count:
+        column = column.dictionary_decode()
     if not pyarrow.types.is_dictionary(column.type):
         column = column.cast(pyarrow.string()).dictionary_encode()
     codes = column.indices
