@@ -15,36 +15,39 @@ use trimtab_core::Time;
 
 /// A monotonic clock that counts from the Unix epoch; the same one for the whole process, since clients
 /// may share endpoints, whose signals carry its times.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    origin: Instant,
-    at_origin: Time,
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Clock {}
+
+struct Origin {
+    instant: Instant,
+    time: Time,
 }
 
 impl Clock {
     /// The process's clock.
     pub fn process() -> Self {
-        static CLOCK: OnceLock<Clock> = OnceLock::new();
-        *CLOCK.get_or_init(|| {
-            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            Self { origin: Instant::now(), at_origin: Time::ZERO + unix }
-        })
+        Self {}
     }
 
     /// The time now.
     #[inline]
     pub fn now(self) -> Time {
-        self.at_origin + self.origin.elapsed()
+        let origin = origin();
+        origin.time + origin.instant.elapsed()
     }
 
     /// The time at `instant`; instants before the process's first look at the clock count as that.
     pub fn at(self, instant: Instant) -> Time {
-        self.at_origin + instant.saturating_duration_since(self.origin)
+        let origin = origin();
+        origin.time + instant.saturating_duration_since(origin.instant)
     }
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self::process()
-    }
+fn origin() -> &'static Origin {
+    static ORIGIN: OnceLock<Origin> = OnceLock::new();
+    ORIGIN.get_or_init(|| {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Origin { instant: Instant::now(), time: Time::ZERO + unix }
+    })
 }

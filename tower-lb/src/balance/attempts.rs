@@ -15,7 +15,7 @@ use http::{Request, request::Parts};
 use http_body::Body;
 use trimtab_core::{Context, EndpointId, Lease, Outcome, Time};
 
-use super::{in_flight::InFlight, service::Inner};
+use super::{MakeEndpoint, in_flight::InFlight, service::Inner};
 use crate::{
     body::{Replay, ReplayBody},
     error::{BoxError, Error, Reach},
@@ -102,14 +102,15 @@ impl<B: Body<Data = Bytes>> Attempts<B> {
     }
 
     /// The request as this attempt sends it.
-    pub(super) fn request<M>(
+    pub(super) fn request<M: MakeEndpoint>(
         &mut self,
         balancer: &Inner<M>,
         body: Option<ReplayBody<B>>,
     ) -> Request<ReplayBody<B>> {
-        let last = self.number() >= balancer.max_attempts;
-        let head = if last { self.head.take() } else { self.head.clone() };
-        let head = head.expect("invariant: only the last attempt takes the head");
+        let head = self.head.take().expect("invariant: only the last attempt leaves no head");
+        if self.number() < balancer.max_attempts {
+            self.head = Some(balancer.make.copy_head(&head));
+        }
         let body = body.expect("invariant: an attempt is sent once");
         Request::from_parts(head, body)
     }

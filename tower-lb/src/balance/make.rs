@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
 use trimtab_core::Node;
 
 /// Makes a service for each endpoint; once, when the first request goes there.
@@ -25,6 +26,12 @@ pub trait MakeEndpoint {
     /// A service for `node`, whose [`address`](Node::address) says where to connect to. It must not
     /// block.
     fn make(&self, node: &Arc<Node>) -> Self::Service;
+
+    /// A copy of a request's head, for another attempt; made once a request, before the first. Override
+    /// it to leave out extensions that the services have no use for.
+    fn copy_head(&self, head: &Parts) -> Parts {
+        head.clone()
+    }
 }
 
 impl<F, S> MakeEndpoint for F

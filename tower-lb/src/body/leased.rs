@@ -26,14 +26,14 @@ pin_project! {
     pub struct LeasedBody<B> {
         #[pin]
         body: B,
-        // Taken when the answer has ended.
-        reading: Option<Reading>,
+        // Taken when the answer has ended. Boxed: answers are moved about a good deal.
+        reading: Option<Box<Reading>>,
     }
 }
 
 impl<B: Body> LeasedBody<B> {
     pub(crate) fn new(body: B, reading: Reading) -> Self {
-        let mut this = Self { body, reading: Some(reading) };
+        let mut this = Self { body, reading: Some(Box::new(reading)) };
         if this.body.is_end_stream() {
             end(&mut this.reading, None);
         }
@@ -87,7 +87,7 @@ impl<B: Body> Body for LeasedBody<B> {
     }
 }
 
-fn end(reading: &mut Option<Reading>, trailers: Option<&http::HeaderMap>) {
+fn end(reading: &mut Option<Box<Reading>>, trailers: Option<&http::HeaderMap>) {
     if let Some(reading) = reading.take() {
         reading.end(trailers);
     }

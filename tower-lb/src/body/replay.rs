@@ -44,13 +44,46 @@ struct Recording<B> {
     body: B,
     /// Whose turn it is to read.
     turn: u32,
-    kept: Vec<Kept>,
+    kept: KeptFrames,
     /// Room left for what is kept.
     room: usize,
     keeping: bool,
     /// Something was read that is not kept.
     lost: bool,
     ended: bool,
+}
+
+/// Most bodies are one frame, which then needs no list.
+#[derive(Debug, Default)]
+struct KeptFrames {
+    first: Option<Kept>,
+    more: Vec<Kept>,
+}
+
+impl KeptFrames {
+    fn push(&mut self, kept: Kept) {
+        if self.first.is_none() {
+            self.first = Some(kept);
+        } else {
+            self.more.push(kept);
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Kept> {
+        if index == 0 { self.first.as_ref() } else { self.more.get(index - 1) }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Kept> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +104,7 @@ impl<B: Body<Data = Bytes>> Replay<B> {
             Arc::new(Mutex::new(Recording {
                 body,
                 turn: 0,
-                kept: Vec::new(),
+                kept: KeptFrames::default(),
                 room: limit,
                 keeping: true,
                 lost: false,
@@ -115,7 +148,7 @@ impl<B> ReplayBody<B> {
     pub fn is_untouched(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| {
             let recording = lock(shared);
-            recording.kept.is_empty() && !recording.lost && !recording.ended
+            recording.kept.len() == 0 && !recording.lost && !recording.ended
         })
     }
 }

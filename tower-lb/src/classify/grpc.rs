@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use trimtab_core::{Failure, Outcome, Verdict};
 
 use super::{
@@ -61,8 +61,11 @@ impl Classify for GrpcClassifier {
     }
 }
 
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
 fn code(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.trim().parse().ok()
+    headers.get(STATUS)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn concluded(mut outcome: Outcome, code: u16, headers: &HeaderMap) -> Outcome {
@@ -87,6 +90,6 @@ fn missing(mut outcome: Outcome) -> Outcome {
 }
 
 fn pushback(headers: &HeaderMap) -> Option<Duration> {
-    let millis = headers.get("grpc-retry-pushback-ms")?.to_str().ok()?.trim();
+    let millis = headers.get(PUSHBACK)?.to_str().ok()?.trim();
     millis.parse().ok().map(Duration::from_millis)
 }

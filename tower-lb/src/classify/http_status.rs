@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use trimtab_core::{Failure, Outcome};
 
 use super::{Classify, load_report, retry_after};
@@ -46,8 +46,10 @@ pub(super) fn with_load(mut outcome: Outcome, headers: &HeaderMap) -> Outcome {
     outcome
 }
 
+const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+
 /// Milliseconds, as Envoy writes them.
 pub(super) fn processing_time(headers: &HeaderMap) -> Option<Duration> {
-    let millis = headers.get("x-envoy-upstream-service-time")?.to_str().ok()?.trim();
+    let millis = headers.get(SERVICE_TIME)?.to_str().ok()?.trim();
     millis.parse().ok().map(Duration::from_millis)
 }

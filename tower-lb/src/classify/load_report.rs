@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use prost::Message;
 use serde_json::Value;
 use trimtab_core::LoadReport;
@@ -40,11 +40,14 @@ struct Orca {
     application_utilization: f64,
 }
 
+const BINARY: HeaderName = HeaderName::from_static("endpoint-load-metrics-bin");
+const REPORT: HeaderName = HeaderName::from_static("endpoint-load-metrics");
+
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<LoadReport> {
-    if let Some(binary) = headers.get("endpoint-load-metrics-bin") {
+    if let Some(binary) = headers.get(BINARY) {
         return from_base64(binary.as_bytes());
     }
-    let text = headers.get("endpoint-load-metrics")?.to_str().ok()?.trim();
+    let text = headers.get(REPORT)?.to_str().ok()?.trim();
     let (format, report) = text.split_once(' ')?;
     match format {
         "JSON" => from_json(report),

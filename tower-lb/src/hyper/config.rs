@@ -23,8 +23,10 @@ pub struct Config {
     /// Streams on one HTTP/2 connection until the peer has told its own limit, and at most. Default
     /// 100, what RFC 9113 recommends servers to allow at least.
     pub max_http2_streams: usize,
-    /// Silence on an HTTP/2 connection with requests under way after which a ping is sent; `None`
-    /// sends none. Default 20 s.
+    /// Silence on an HTTP/2 connection with requests under way after which a ping is sent, to find out
+    /// that the peer is gone. Default `None`, no pings: most gRPC servers close a connection that pings
+    /// more often than every 5 minutes without data, and a model at work on a long prompt is silent.
+    /// Where the servers are yours, 20 s finds a dead one soon.
     pub keep_alive_interval: Option<Duration>,
     /// How long a ping may go unanswered. Default 10 s.
     pub keep_alive_timeout: Duration,
@@ -48,7 +50,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(50),
             max_http2_connections: 8,
             max_http2_streams: 100,
-            keep_alive_interval: Some(Duration::from_secs(20)),
+            keep_alive_interval: None,
             keep_alive_timeout: Duration::from_secs(10),
             base_reconnect: Duration::from_millis(100),
             max_reconnect: Duration::from_secs(10),

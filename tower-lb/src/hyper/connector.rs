@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{Request, request::Parts};
+use hyper::ext::Protocol;
 use trimtab_core::{Balancer, Node};
 
 use super::{
@@ -92,6 +94,19 @@ where
             tracing::error!(%error, "endpoint cannot be used");
         }
         EndpointClient::new(pool)
+    }
+
+    /// Without the extensions, but for the one that hyper sends.
+    fn copy_head(&self, head: &Parts) -> Parts {
+        let (mut copy, ()) = Request::new(()).into_parts();
+        copy.method = head.method.clone();
+        copy.uri = head.uri.clone();
+        copy.version = head.version;
+        copy.headers = head.headers.clone();
+        if let Some(protocol) = head.extensions.get::<Protocol>() {
+            copy.extensions.insert(protocol.clone());
+        }
+        copy
     }
 }
 

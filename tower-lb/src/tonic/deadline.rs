@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The time that the caller allows; `None` if there is no header, or one that is malformed.
 pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let value = headers.get(TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.len() > 8 {
         return None;
