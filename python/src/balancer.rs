@@ -68,11 +68,13 @@ pub(crate) struct Balancer {
 struct State {
     rng: Rng,
     tokens: Slab,
-    /// The fork generation that the generator and the log's writer belong to; none before the first
-    /// pick.
-    generation: Option<u64>,
-    reseed: bool,
+    /// The fork generation that the generator was seeded in.
+    seeded: u64,
+    /// The fork generation of the first pick here; `NEVER` before it.
+    settled: u64,
 }
+
+const NEVER: u64 = u64::MAX;
 
 impl Balancer {
     pub(crate) fn core(&self) -> &trimtab_core::Balancer {
@@ -109,7 +111,7 @@ impl Balancer {
         now: Time,
         context: &Context<'_>,
     ) -> PyResult<trimtab_core::Lease> {
-        if state.generation != Some(fork::generation()) {
+        if state.settled != fork::generation() {
             self.settle(py, state)?;
         }
         self.core.pick(now, context, &mut state.rng).map_err(|error| error::pick(py, &error))
@@ -119,16 +121,17 @@ impl Balancer {
     #[cold]
     fn settle(&self, py: Python<'_>, state: &mut State) -> PyResult<()> {
         let generation = fork::generation();
-        if state.reseed && state.generation != Some(generation) {
+        if state.seeded != generation {
             state.rng = Rng::seeded(entropy::seed());
-        }
-        if let Some(log) = &self.log {
-            if state.reseed {
+            state.seeded = generation;
+            if let Some(log) = &self.log {
                 log.forked();
             }
+        }
+        if let Some(log) = &self.log {
             log.start(py)?;
         }
-        (state.generation, state.reseed) = (Some(generation), true);
+        state.settled = generation;
         Ok(())
     }
 
@@ -219,7 +222,8 @@ impl Balancer {
             log = Some(writer);
         }
         let core = builder.build().map_err(|error| error::config(py, &error))?;
-        let state = State { rng, tokens: Slab::default(), generation: None, reseed: false };
+        let (seeded, settled) = (fork::generation(), NEVER);
+        let state = State { rng, tokens: Slab::default(), seeded, settled };
         let balancer = Self { core, state: Mutex::new(state), owner: next_owner(), log };
         balancer.keep(values);
         Ok(balancer)

@@ -1,6 +1,6 @@
 //! Learned models from a path or from bytes.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::{fs::File, path::PathBuf};
 
 use pyo3::{
     PyTypeInfo,
@@ -8,7 +8,7 @@ use pyo3::{
     prelude::*,
     types::{PyByteArray, PyBytes, PyMemoryView},
 };
-use trimtab_core::learn::{MAX_FILE, Model};
+use trimtab_core::learn::Model;
 
 use crate::error;
 
@@ -20,23 +20,24 @@ pub(crate) fn read(given: &Bound<'_, PyAny>) -> PyResult<Model> {
         || given.is_instance_of::<PyMemoryView>()
     {
         let bytes = PyBytes::type_object(py).call1((given,))?;
-        return decode(py, "model bytes", bytes.cast::<PyBytes>()?.as_bytes());
+        let bytes = bytes.cast::<PyBytes>()?.as_bytes();
+        return py
+            .detach(|| Model::from_bytes(bytes))
+            .map_err(|error| error::MODEL_ERROR.new_err(py, format_args!("model bytes: {error}")));
     }
     let path: PathBuf = given.extract()?;
-    let name = format!("model {}", path.display());
-    // One byte over the limit is enough to be refused for its size.
-    let limited = |file: File| {
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
-    };
-    let bytes = py.detach(|| File::open(&path).and_then(limited)).map_err(|error| {
+    let refuse = |error: std::io::Error| {
+        let message = format!("model {}: {error}", path.display());
         let cause = PyOSError::new_err((error.raw_os_error(), error.to_string()));
-        error::MODEL_ERROR.caused_by(py, format_args!("{name}: {error}"), cause)
-    })?;
-    decode(py, &name, &bytes)
-}
-
-fn decode(py: Python<'_>, name: &str, bytes: &[u8]) -> PyResult<Model> {
-    Model::from_bytes(bytes)
-        .map_err(|error| error::MODEL_ERROR.new_err(py, format_args!("{name}: {error}")))
+        error::MODEL_ERROR.caused_by(py, message, cause)
+    };
+    // A pipe or a device could block, or never end.
+    if !path.metadata().map_err(refuse)?.is_file() {
+        return Err(refuse(std::io::Error::other("not a regular file")));
+    }
+    let file = File::open(&path).map_err(refuse)?;
+    let model = py.detach(|| Model::read(file));
+    model.map_err(|error| {
+        error::MODEL_ERROR.new_err(py, format_args!("model {}: {error}", path.display()))
+    })
 }

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
-from types import TracebackType
+from types import GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, final
 
 from typing_extensions import TypeVar
@@ -74,6 +74,7 @@ class _Ready(Generic[_T_co]):
 
 @final
 class Lease(Generic[_T_co]):
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...  # noqa: ANN401
     @property
     def address(self) -> str: ...
     @property
@@ -194,6 +195,7 @@ class RetryBudget:
 
 @final
 class Balancer(Generic[_T]):
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...  # noqa: ANN401
     def __new__(
         cls,
         endpoints: Iterable[_Place] | Mapping[_Place, _T] | Mapping[str, _T],

@@ -1,0 +1,142 @@
+"""The decision log's file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import trimtab
+
+A, B = "http://a:1", "http://b:1"
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_row_an_attempt(tmp_path):
+    path = tmp_path / "log.jsonl"
+    labels = {"archetype": "h100"}
+    lb = trimtab.Balancer(
+        [
+            trimtab.Endpoint(A, labels=labels, zone="z", cost=2.0),
+            trimtab.Endpoint(B, labels=labels),
+        ],
+        log=path,
+        log_client="me",
+        seed=1,
+    )
+    lease = lb.pick(key="k", request_class="chat", region="eu", deadline=2.0, event=42)
+    lease.success(status=200, server_processing=0.25, server_queue=0.5, bytes=7, tokens=3)
+    lb.pick(tried=[A], event=42).fail("timeout")
+    lb.pick().cancel()
+    lb.end(lb.begin(None, "batch"), trimtab.Verdict.STATUS, status=503)
+    lb.flush()
+    first, second, third, fourth = rows(path)
+    assert first["client"] == "me"
+    assert (first["class"], first["region"], first["event"]) == ("chat", "eu", 42)
+    assert first["chosen"] == lease.id
+    assert first["archetype"] == "archetype=h100"
+    assert 1990 < first["deadline_ms"] <= 2000
+    assert (first["server_ms"], first["queue_ms"]) == (250.0, 500.0)
+    assert (first["status"], first["code"], first["bytes"], first["tokens"]) == ("ok", 200, 7, 3)
+    assert {candidate["endpoint"] for candidate in first["candidates"]} == {A, B}
+    assert first["propensity"] == 0.5
+    assert (second["kind"], second["attempt"], second["event"]) == ("retry", 1, 42)
+    assert (second["status"], second["censored"]) == ("timeout", "timeout")
+    assert third["status"] == "cancelled"
+    assert (fourth["class"], fourth["status"], fourth["code"]) == ("batch", "status", 503)
+    assert lb.counters.log_written == 4
+    assert lb.counters.log_dropped == 0
+
+
+def test_close_flushes_and_later_rows_are_counted(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with trimtab.Balancer([A], log=path, log_capacity=4) as lb:
+        for _ in range(4):
+            with lb.pick():
+                pass
+    assert len(rows(path)) == 4
+    for _ in range(6):
+        lb.pick().success()
+    lb.close()
+    assert lb.counters.log_written == 4
+    assert lb.counters.log_dropped == 2
+    assert len(rows(path)) == 4
+
+
+def test_dropping_the_balancer_flushes(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lb = trimtab.Balancer([A], log=path)
+    for _ in range(1000):
+        lb.pick().success()
+    del lb
+    assert len(rows(path)) == 1000
+
+
+def test_exploration_is_told(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with trimtab.Balancer([A, B], policy="least_request", log=path, explore=0.5, seed=3) as lb:
+        held = lb.pick()
+        other = B if held.id == A else A
+        for _ in range(200):
+            lb.pick().success()
+        held.cancel()
+    logged = rows(path)
+    explored = [row for row in logged if row["explored"]]
+    # Binomial(200, 0.5): outside 60 to 140 with a chance under 1e-7.
+    assert 60 < len(explored) < 140
+    assert all(row["epsilon"] == 0.5 for row in logged)
+    for row in logged[:200]:
+        if not row["explored"]:
+            assert row["propensity"] > 0.5 or row["chosen"] != other
+        assert 0.2 < row["propensity"] < 0.9
+
+
+def test_a_sample_stands_for_the_rest(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with trimtab.Balancer([A], log=path, log_sample=0.25, seed=1) as lb:
+        for _ in range(2000):
+            lb.pick().success()
+    logged = rows(path)
+    # Binomial(2000, 0.25), standard deviation 19: 500 +- 130 is seven of them.
+    assert 370 < len(logged) < 630
+    assert {row["sample_weight"] for row in logged} == {4.0}
+
+
+def test_two_balancers_share_a_file(tmp_path):
+    path = tmp_path / "log.jsonl"
+    one = trimtab.Balancer([A], log=path, log_client="one")
+    two = trimtab.Balancer([A], log=str(path), log_client="two")
+    for lb in (one, two) * 500:
+        lb.pick().success()
+    one.close()
+    two.close()
+    clients = [row["client"] for row in rows(path)]
+    assert (clients.count("one"), clients.count("two")) == (500, 500)
+
+
+def test_a_full_disk_costs_rows_and_no_request():
+    lb = trimtab.Balancer([A], log="/dev/full")
+    for _ in range(10):
+        lb.pick().success()
+    lb.close()
+    assert lb.counters.log_written == 0
+    assert lb.counters.log_dropped == 10
+
+
+@pytest.mark.parametrize(
+    "end", ["", "raise KeyboardInterrupt", "import os; os.kill(os.getpid(), 2)"]
+)
+def test_the_end_of_the_process_flushes(tmp_path, end):
+    path = tmp_path / "log.jsonl"
+    program = f"""
+import trimtab
+lb = trimtab.Balancer(["http://a:1"], log={str(path)!r})
+for _ in range(500):
+    lb.pick().success()
+{end}
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True, check=False)
+    assert len(rows(path)) == 500
