@@ -98,7 +98,7 @@ impl Lease {
     /// The first byte of the answer is here. Its latency feeds the averages at once; a stream may go
     /// on for minutes. Only the first call counts.
     pub fn first_byte(&mut self, now: Time) {
-        if self.first_byte.is_none() {
+        if self.first_byte.is_none() && !self.ended {
             let latency = now.since(self.started);
             self.first_byte = Some(latency);
             self.answered(now, latency.as_nanos() as u64);
@@ -106,7 +106,18 @@ impl Lease {
     }
 
     /// The request ended.
+    #[inline]
     pub fn finish(mut self, now: Time, outcome: Outcome) {
+        self.finish_in_place(now, outcome);
+    }
+
+    /// As [`Lease::finish`], for an owner that keeps the lease for what it knows. False, with nothing
+    /// done, if it had ended.
+    #[inline]
+    pub fn finish_in_place(&mut self, now: Time, outcome: Outcome) -> bool {
+        if self.ended {
+            return false;
+        }
         // First of all, so that a policy that panics takes no count with it.
         self.release();
         let success = self.learn(now, &outcome);
@@ -114,11 +125,21 @@ impl Lease {
         if self.record.is_some() {
             self.log(Some(now), Some(outcome));
         }
+        true
     }
 
     /// The request was given up at `now`: a dropped future, a timeout of the caller's, a body that was
     /// not read to its end.
     pub fn cancel(mut self, now: Time) {
+        self.cancel_in_place(now);
+    }
+
+    /// As [`Lease::cancel`], for an owner that keeps the lease. False, with nothing done, if it had
+    /// ended.
+    pub fn cancel_in_place(&mut self, now: Time) -> bool {
+        if self.ended {
+            return false;
+        }
         self.release();
         self.gave_up();
         if self.first_byte.is_none() {
@@ -128,6 +149,12 @@ impl Lease {
         }
         self.tell_policy(now, None);
         self.log(Some(now), None);
+        true
+    }
+
+    /// Whether it was ended in place.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     #[inline]
