@@ -6,7 +6,7 @@ use std::{
 };
 
 use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
-use trimtab_core::{Context, Node, Rng, Time, next_owner};
+use trimtab_core::{Context, Node, Outcome, Rng, Time, next_owner};
 
 use crate::{
     clock,
@@ -145,6 +145,17 @@ impl Balancer {
                 Face::of(node, self.owner).set_value(value);
             }
         }
+    }
+
+    #[inline]
+    fn take(&self, py: Python<'_>, token: u64, outcome: Option<Outcome>) -> PyResult<()> {
+        let lease = self.state().tokens.remove(token);
+        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
+        match outcome {
+            Some(outcome) => lease.finish(clock::now(), outcome),
+            None => lease.cancel(clock::now()),
+        }
+        Ok(())
     }
 
     #[cold]
@@ -320,7 +331,16 @@ impl Balancer {
         }
     }
 
-    /// Ends the request of `token` by a ``trimtab.Verdict``. Times in seconds, as in `Lease.finish`.
+    /// Ends the request of `token` by a ``trimtab.Verdict``.
+    ///
+    /// Raises:
+    ///     TokenError: If the token is not open.
+    #[pyo3(signature = (token, verdict = 0, /))]
+    fn end(&self, py: Python<'_>, token: u64, verdict: u8) -> PyResult<()> {
+        self.take(py, token, outcome::from_code(py, verdict)?)
+    }
+
+    /// Ends the request of `token` with everything known of it, as in `Lease.finish`.
     ///
     /// Raises:
     ///     TokenError: If the token is not open.
@@ -329,7 +349,7 @@ impl Balancer {
         server_queue = None, load = None, bytes = None, tokens = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
-    fn end(
+    fn finish(
         &self,
         py: Python<'_>,
         token: u64,
@@ -345,14 +365,7 @@ impl Balancer {
         let details =
             Details { status, retry_after, server_processing, server_queue, load, bytes, tokens };
         let outcome = outcome::from_code(py, verdict)?;
-        let outcome = outcome.map(|outcome| details.add_to(py, outcome)).transpose()?;
-        let lease = self.state().tokens.remove(token);
-        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
-        match outcome {
-            Some(outcome) => lease.finish(clock::now(), outcome),
-            None => lease.cancel(clock::now()),
-        }
-        Ok(())
+        self.take(py, token, outcome.map(|outcome| details.add_to(py, outcome)).transpose()?)
     }
 
     /// All endpoints with their live statistics, draining ones included.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyString};
-use trimtab_core::{Node, Outcome};
+use trimtab_core::Outcome;
 
 use crate::{
     balancer::Balancer,
@@ -22,24 +22,9 @@ use crate::{
 #[pyclass(frozen, generic, freelist = 256, module = "trimtab", name = "Lease")]
 #[derive(Debug)]
 pub(crate) struct Lease {
-    core: Mutex<State>,
+    core: Mutex<trimtab_core::Lease>,
     value: Option<Py<PyAny>>,
     balancer: Py<Balancer>,
-}
-
-#[derive(Debug)]
-enum State {
-    Open(trimtab_core::Lease),
-    Ended(std::sync::Arc<Node>),
-}
-
-impl State {
-    fn node(&self) -> &Node {
-        match self {
-            Self::Open(lease) => lease.node(),
-            Self::Ended(node) => node,
-        }
-    }
 }
 
 impl Lease {
@@ -49,27 +34,21 @@ impl Lease {
         value: Option<Py<PyAny>>,
         balancer: Py<Balancer>,
     ) -> Self {
-        Self { core: Mutex::new(State::Open(core)), value, balancer }
+        Self { core: Mutex::new(core), value, balancer }
     }
 
     #[inline]
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn core(&self) -> MutexGuard<'_, trimtab_core::Lease> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it with `outcome`, as a cancellation without one; false if it had ended.
     #[inline]
     fn end(&self, outcome: Option<Outcome>) -> bool {
-        let mut state = self.state();
-        let State::Open(lease) = &*state else { return false };
-        let ended = State::Ended(lease.node().clone());
-        let State::Open(lease) = std::mem::replace(&mut *state, ended) else { return false };
-        drop(state);
         match outcome {
-            Some(outcome) => lease.finish(clock::now(), outcome),
-            None => lease.cancel(clock::now()),
+            Some(outcome) => self.core().finish_in_place(clock::now(), outcome),
+            None => self.core().cancel_in_place(clock::now()),
         }
-        true
     }
 
     fn exit(&self, exception: &Bound<'_, PyAny>) {
@@ -103,13 +82,13 @@ impl Lease {
     /// Where the request goes.
     #[getter]
     fn address(&self, py: Python<'_>) -> Py<PyString> {
-        self.balancer.get().address(self.state().node(), py)
+        self.balancer.get().address(self.core().node(), py)
     }
 
     /// The endpoint's id.
     #[getter]
     fn id(&self, py: Python<'_>) -> Py<PyString> {
-        self.balancer.get().id(self.state().node(), py)
+        self.balancer.get().id(self.core().node(), py)
     }
 
     /// The object that the user keeps with the endpoint, as it was at the pick; or None.
@@ -121,21 +100,19 @@ impl Lease {
     /// The endpoint's description.
     #[getter]
     fn endpoint(&self) -> Endpoint {
-        Endpoint::from(self.state().node().endpoint())
+        Endpoint::from(self.core().node().endpoint())
     }
 
     /// Whether it has ended.
     #[getter]
     fn ended(&self) -> bool {
-        matches!(*self.state(), State::Ended(_))
+        self.core().is_ended()
     }
 
     /// The first byte of the answer is here. Its latency counts at once, however long the rest takes.
     /// Only the first call counts.
     fn first_byte(&self) {
-        if let State::Open(lease) = &mut *self.state() {
-            lease.first_byte(clock::now());
-        }
+        self.core().first_byte(clock::now());
     }
 
     /// The endpoint did its work, whatever it answered: a 404 is a success.
@@ -258,8 +235,8 @@ impl Lease {
     }
 
     fn __repr__(&self) -> String {
-        let state = self.state();
-        let word = if matches!(*state, State::Open(_)) { "open" } else { "ended" };
-        format!("<Lease {word} {:?}>", state.node().id().as_str())
+        let core = self.core();
+        let word = if core.is_ended() { "ended" } else { "open" };
+        format!("<Lease {word} {:?}>", core.id().as_str())
     }
 }

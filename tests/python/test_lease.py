@@ -160,7 +160,7 @@ def test_a_token_is_a_lease_by_number():
     lb.first_byte(token)
     assert in_flight(lb) == 1
     lb.end(token)
-    lb.end(lb.begin(), Verdict.STATUS, status=503)
+    lb.finish(lb.begin(), Verdict.STATUS, status=503)
     lb.end(lb.begin(), int(Verdict.CANCELLED))
     lb.end(lb.begin("key", "chat", [B]), Verdict.IGNORED)
     assert in_flight(lb) == 0
