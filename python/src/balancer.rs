@@ -5,8 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
-use trimtab_core::{Context, Node, Outcome, Rng, Time, next_owner};
+use pyo3::{
+    PyTraverseError, PyVisit,
+    prelude::*,
+    types::{PyDict, PyString},
+};
+use trimtab_core::{Context, Node, Rng, Time, next_owner};
 
 use crate::{
     clock,
@@ -16,8 +20,7 @@ use crate::{
     fleet, fork,
     lease::Lease,
     log::Log,
-    model,
-    outcome::{self, Details},
+    model, outcome,
     request::{self, Tried},
     settings::{self, Health, Logging},
     stats::EndpointStats,
@@ -145,17 +148,6 @@ impl Balancer {
                 Face::of(node, self.owner).set_value(value);
             }
         }
-    }
-
-    #[inline]
-    fn take(&self, py: Python<'_>, token: u64, outcome: Option<Outcome>) -> PyResult<()> {
-        let lease = self.state().tokens.remove(token);
-        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
-        match outcome {
-            Some(outcome) => lease.finish(clock::now(), outcome),
-            None => lease.cancel(clock::now()),
-        }
-        Ok(())
     }
 
     #[cold]
@@ -331,41 +323,31 @@ impl Balancer {
         }
     }
 
-    /// Ends the request of `token` by a ``trimtab.Verdict``.
+    /// Ends the request of `token` by a ``trimtab.Verdict``. What else is known of it may be given by
+    /// the names of `Lease.finish`.
     ///
     /// Raises:
     ///     TokenError: If the token is not open.
-    #[pyo3(signature = (token, verdict = 0, /))]
-    fn end(&self, py: Python<'_>, token: u64, verdict: u8) -> PyResult<()> {
-        self.take(py, token, outcome::from_code(py, verdict)?)
-    }
-
-    /// Ends the request of `token` with everything known of it, as in `Lease.finish`.
-    ///
-    /// Raises:
-    ///     TokenError: If the token is not open.
-    #[pyo3(signature = (
-        token, verdict = 0, *, status = None, retry_after = None, server_processing = None,
-        server_queue = None, load = None, bytes = None, tokens = None,
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
-    fn finish(
+    #[pyo3(signature = (token, verdict = 0, /, **details))]
+    fn end(
         &self,
         py: Python<'_>,
         token: u64,
         verdict: u8,
-        status: Option<u16>,
-        retry_after: Option<f64>,
-        server_processing: Option<f64>,
-        server_queue: Option<f64>,
-        load: Option<&Bound<'_, PyAny>>,
-        bytes: Option<u64>,
-        tokens: Option<u64>,
+        details: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let details =
-            Details { status, retry_after, server_processing, server_queue, load, bytes, tokens };
-        let outcome = outcome::from_code(py, verdict)?;
-        self.take(py, token, outcome.map(|outcome| details.add_to(py, outcome)).transpose()?)
+        // Named arguments cost time even when they are not given; hence the dictionary.
+        let outcome = match (outcome::from_code(py, verdict)?, details) {
+            (Some(outcome), Some(details)) => Some(outcome::with_named(outcome, details)?),
+            (outcome, _) => outcome,
+        };
+        let lease = self.state().tokens.remove(token);
+        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
+        match outcome {
+            Some(outcome) => lease.finish(clock::now(), outcome),
+            None => lease.cancel(clock::now()),
+        }
+        Ok(())
     }
 
     /// All endpoints with their live statistics, draining ones included.

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pyo3::{prelude::*, types::PyMapping};
+use pyo3::{
+    exceptions::PyTypeError,
+    prelude::*,
+    types::{PyDict, PyMapping},
+};
 use trimtab_core::{Failure, LoadReport, Outcome, Verdict};
 
 use crate::error;
@@ -84,6 +88,35 @@ impl Details<'_, '_> {
         }
         Ok(outcome)
     }
+}
+
+/// Adds details that were given as a dictionary of named arguments.
+pub(crate) fn with_named(outcome: Outcome, given: &Bound<'_, PyDict>) -> PyResult<Outcome> {
+    let mut details = Details::default();
+    let load;
+    let mut known = 0;
+    let mut named = |name| {
+        let value = given.get_item(name)?;
+        known += usize::from(value.is_some());
+        Ok::<_, PyErr>(value.filter(|value| !value.is_none()))
+    };
+    details.status = named("status")?.map(|value| value.extract()).transpose()?;
+    details.retry_after = named("retry_after")?.map(|value| value.extract()).transpose()?;
+    details.server_processing =
+        named("server_processing")?.map(|value| value.extract()).transpose()?;
+    details.server_queue = named("server_queue")?.map(|value| value.extract()).transpose()?;
+    details.bytes = named("bytes")?.map(|value| value.extract()).transpose()?;
+    details.tokens = named("tokens")?.map(|value| value.extract()).transpose()?;
+    load = named("load")?;
+    details.load = load.as_ref();
+    if known < given.len() {
+        let names = "status, retry_after, server_processing, server_queue, load, bytes, tokens";
+        let given = given.keys();
+        return Err(PyTypeError::new_err(format!(
+            "end() got {given}; the names it knows: {names}"
+        )));
+    }
+    details.add_to(given.py(), outcome)
 }
 
 fn duration(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {

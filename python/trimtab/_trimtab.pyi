@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, Literal, Self, TypeAlias, final
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, final
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 _T = TypeVar("_T", default=Any)
 _T_co = TypeVar("_T_co", covariant=True, default=Any)
@@ -31,6 +31,15 @@ __all__ = [
 
 __version__: Final[str]
 POLICIES: Final[tuple[str, ...]]
+
+class _Details(TypedDict, total=False):
+    status: int | None
+    retry_after: float | None
+    server_processing: float | None
+    server_queue: float | None
+    load: _Load | None
+    bytes: int | None
+    tokens: int | None
 
 @final
 class Endpoint:
@@ -240,20 +249,7 @@ class Balancer(Generic[_T]):
     def id_of(self, token: int) -> str: ...
     def value_of(self, token: int) -> _T: ...
     def first_byte(self, token: int) -> None: ...
-    def end(self, token: int, verdict: int = 0, /) -> None: ...
-    def finish(
-        self,
-        token: int,
-        verdict: int = 0,
-        *,
-        status: int | None = None,
-        retry_after: float | None = None,
-        server_processing: float | None = None,
-        server_queue: float | None = None,
-        load: _Load | None = None,
-        bytes: int | None = None,  # noqa: A002
-        tokens: int | None = None,
-    ) -> None: ...
+    def end(self, token: int, verdict: int = 0, /, **details: Unpack[_Details]) -> None: ...
     @property
     def endpoints(self) -> list[EndpointStats]: ...
     def update(

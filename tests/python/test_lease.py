@@ -160,7 +160,7 @@ def test_a_token_is_a_lease_by_number():
     lb.first_byte(token)
     assert in_flight(lb) == 1
     lb.end(token)
-    lb.finish(lb.begin(), Verdict.STATUS, status=503)
+    lb.end(lb.begin(), Verdict.STATUS, status=503)
     lb.end(lb.begin(), int(Verdict.CANCELLED))
     lb.end(lb.begin("key", "chat", [B]), Verdict.IGNORED)
     assert in_flight(lb) == 0
@@ -186,6 +186,10 @@ def test_a_token_with_a_bad_verdict_stays_open(lb):
     token = lb.begin()
     with pytest.raises(trimtab.ConfigError, match="verdict 7"):
         lb.end(token, 7)
+    with pytest.raises(TypeError, match="stat"):
+        lb.end(token, 0, stat=200)
+    with pytest.raises(trimtab.ConfigError, match="server_queue = -1"):
+        lb.end(token, 0, server_queue=-1.0)
     lb.end(token)
 
 

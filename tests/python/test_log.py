@@ -31,7 +31,7 @@ def test_a_row_an_attempt(tmp_path):
     lease.success(status=200, server_processing=0.25, server_queue=0.5, bytes=7, tokens=3)
     lb.pick(tried=[A], event=42).fail("timeout")
     lb.pick().cancel()
-    lb.finish(lb.begin(None, "batch"), trimtab.Verdict.STATUS, status=503)
+    lb.end(lb.begin(None, "batch"), trimtab.Verdict.STATUS, status=503)
     lb.flush()
     first, second, third, fourth = rows(path)
     assert first["client"] == "me"
