@@ -60,6 +60,26 @@ fn a_table_trained_from_peak_ewmas_log_beats_it_at_high_load() {
     }
 }
 
+/// The other half of the claim: where there is nothing to win it is not worse. All endpoints are alike,
+/// fifty clients see only their own requests, servers report nothing, and the log is peak-EWMA's own.
+#[test]
+fn where_endpoints_are_alike_the_table_ties() {
+    let classes = vec![("short", [10.0, 10.0], 0.5), ("long", [20.0, 20.0], 0.5)];
+    let world = World { classes, clients: 50, report: false, sigma: 0.5, ..World::crossed() };
+    let log = world.run(&balancers(&world, "peak_ewma"), 450.0, 15.0, 1);
+    let fit = train(&log.json_lines(), &Config::default());
+    assert!(!fit.report.advice.enable, "{:?}", fit.report.advice);
+    let world = World { explore: 0.0, ..world };
+    let (baseline, learned) = (balancers(&world, "peak_ewma"), balancers(&world, "q_table"));
+    for balancer in &learned {
+        balancer.set_model(fit.model.clone()).unwrap();
+    }
+    let before = world.run(&baseline, 530.0, 15.0, 2).mean();
+    let after = world.run(&learned, 530.0, 15.0, 2).mean();
+    println!("peak_ewma {before:.1} ms, q_table {after:.1} ms");
+    assert!(after < 1.15 * before, "{after} against {before}");
+}
+
 /// A process that folds its own rows learns what the command learns from its file.
 #[test]
 fn rows_in_memory_and_lines_in_a_file_teach_the_same() {
