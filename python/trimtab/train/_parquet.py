@@ -24,7 +24,7 @@ TEXT = ("class", "chosen", "status", "archetype", "censored")
 NUMBERS = ("ts", "latency_ms", "server_ms", "sample_weight")
 NEEDED = ("class", "chosen", "latency_ms", "status")
 TO_JUDGE = ("class", "chosen", "latency_ms", "status", "propensity", "candidates")
-BATCH = 1 << 15
+BATCH = 1 << 16
 """Rows in a batch: its columns stay in the processor's cache between decoding and folding."""
 
 

@@ -67,11 +67,9 @@ impl CellStats {
             self.server_sum += u128::from(server);
         }
         let Some(latency) = sample.latency else { return };
-        if sample.in_flight == Some(0) {
-            self.idle.add(latency);
-        } else {
-            self.busy.add(latency);
-        }
+        // One of two is chosen, not one of two branches taken: in flight or not is a coin's toss.
+        let latencies = if sample.in_flight == Some(0) { &mut self.idle } else { &mut self.busy };
+        latencies.add(latency);
         if let Some(in_flight) = sample.in_flight {
             self.trend.add(in_flight, latency);
         }
