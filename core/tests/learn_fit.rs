@@ -182,6 +182,21 @@ fn a_cell_with_too_few_rows_is_unsupported() {
     assert_eq!(error, TrainError::NoSupport { needed: 30, fullest: 7 });
 }
 
+/// A row stands for as many attempts as its weight says: a log that samples one in ten of class b.
+#[test]
+fn weights_count_in_the_shares_of_the_traffic() {
+    let mut stats = stats(&[PUT]);
+    let raw = Raw { latency_ms: Some(10.0), sample_weight: Some(10.0), ..Raw::default() };
+    let sample = Sample::new(End::Ok, &raw).unwrap();
+    for _ in 0..30 {
+        let (class, chosen, archetype) = ("b", "e", Some("archetype=x"));
+        stats.observe(&Observation { class, chosen, archetype, sample }).unwrap();
+    }
+    let report = stats.finalize(&Config::default()).unwrap().report;
+    let shares: Vec<f64> = report.classes.iter().map(|class| class.share).collect();
+    assert_eq!(shares, [0.25, 0.75]);
+}
+
 /// One class never mixes two measures: x reports server times, y does not, so both go by latency.
 #[test]
 fn a_class_is_priced_on_one_basis() {

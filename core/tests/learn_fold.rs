@@ -102,7 +102,9 @@ proptest! {
         shards in prop::collection::vec(any::<u8>(), 150),
         order in Just(()).prop_perturb(|(), mut rng| {
             let mut keys = [0_u64; 150];
-            keys.iter_mut().for_each(|key| *key = rng.next_u64());
+            for key in &mut keys {
+                *key = rng.next_u64();
+            }
             keys
         }),
         right in any::<bool>(),
@@ -152,6 +154,37 @@ proptest! {
         prop_assert_eq!(fit(&by_row), fit(&by_column));
     }
 
+    /// Whatever is in a file and however it is cut, nothing panics, every line counts once, and the cut
+    /// does not matter.
+    #[test]
+    fn how_a_file_is_cut_does_not_matter(
+        lines in prop::collection::vec(
+            prop_oneof![
+                Just(GOOD.as_bytes().to_vec()),
+                Just(b"{}".to_vec()),
+                prop::collection::vec(any::<u8>(), 0..40),
+            ],
+            0..12,
+        ),
+        size in 1_usize..60,
+    ) {
+        let bytes = lines.join(&b'\n');
+        let fold = |size: usize| {
+            let (mut stats, mut lines) = (Stats::new(), Lines::new("a"));
+            let read = bytes
+                .chunks(size)
+                .try_for_each(|chunk| lines.push(chunk, |line| stats.fold_json(line)))
+                .and_then(|()| lines.finish(|line| stats.fold_json(line)));
+            (read, stats.rows(), stats.wrong(), lines.wrong(), lines.shown().to_vec())
+        };
+        let whole = fold(usize::MAX);
+        prop_assert_eq!(&fold(size), &whole);
+        let not_empty = |line: &&[u8]| !line.trim_ascii().is_empty();
+        let count = bytes.split(|byte| *byte == b'\n').filter(not_empty).count() as u64;
+        prop_assert_eq!(whole.1, count);
+        prop_assert_eq!(whole.2, whole.3);
+    }
+
     /// The sketch answers within one percent of the exact quantile, merged or not.
     #[test]
     fn the_sketch_is_within_one_percent(
@@ -162,7 +195,9 @@ proptest! {
         let (left, right) = values.split_at(cut.index(values.len()));
         let of = |values: &[u64]| {
             let mut sketch = Sketch::default();
-            values.iter().for_each(|value| sketch.add(*value));
+            for value in values {
+                sketch.add(*value);
+            }
             sketch
         };
         let mut merged = of(right);
@@ -193,10 +228,11 @@ impl Batch {
                 .map(|value| {
                     let Some(value) = value else { return -1 };
                     let known = dictionary.iter().position(|v| *v == value);
-                    known.unwrap_or_else(|| {
+                    let code = known.unwrap_or_else(|| {
                         dictionary.push(value);
                         dictionary.len() - 1
-                    }) as i32
+                    });
+                    i32::try_from(code).unwrap()
                 })
                 .collect();
             (codes, dictionary)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from decision_rows import rows, write
 from trimtab.cli import main
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 import trimtab
 from decision_rows import CLASSES, ENDPOINTS, rows, write
 from trimtab.train import inspect, train

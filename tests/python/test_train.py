@@ -8,6 +8,7 @@ import pyarrow
 import pyarrow.json
 import pyarrow.parquet
 import pytest
+
 import trimtab
 from decision_rows import CLASSES, row, rows, write
 from trimtab._trimtab import Trainer
@@ -279,3 +280,31 @@ def test_dictionaries_large_lists_and_slices_are_read_alike(log, tmp_path):
     assert train(tmp_path / "b.parquet").model == expected.model
     verdict = evaluate(expected.model, log).verdict
     assert evaluate(expected.model, tmp_path / "b.parquet").verdict == verdict
+
+
+def test_trainers_merge_in_either_order(log):
+    lines = log.read_bytes().splitlines(keepends=True)
+
+    def folded(part):
+        trainer = Trainer()
+        trainer.open("part")
+        trainer.push(b"".join(part))
+        trainer.close()
+        return trainer
+
+    one, two = folded(lines[:900]), folded(lines[900:])
+    one.merge(folded(lines[900:]))
+    two.merge(folded(lines[:900]))
+    assert one.fit() == two.fit() == folded(lines).fit()
+
+
+def test_evaluation_names_the_columns_that_a_log_lacks(log, tmp_path):
+    model = train(log).model
+    bare = [{k: v for k, v in r.items() if k not in ("candidates", "propensity")} for r in rows(9)]
+    path = write(tmp_path / "b.jsonl", bare)
+    with pytest.raises(trimtab.LogError, match=r"b\.jsonl.*missing: candidates, propensity$"):
+        evaluate(model, path)
+    table = pyarrow.table({"class": ["a"], "chosen": ["b"], "status": ["ok"], "latency_ms": [1.0]})
+    pyarrow.parquet.write_table(table, tmp_path / "b.parquet")
+    with pytest.raises(trimtab.LogError, match=r"b\.parquet.*missing: candidates, propensity$"):
+        evaluate(model, tmp_path / "b.parquet")
