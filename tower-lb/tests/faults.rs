@@ -487,3 +487,85 @@ async fn a_server_that_closes_its_connections_in_good_order_loses_nothing() {
     assert!(server.connections() > 10);
     assert_idle(&balancer);
 }
+
+/// A server that takes `limit` streams a connection, and refuses what is beyond.
+async fn limited(limit: u32) -> Server {
+    Server::accept("127.0.0.1:0".parse().unwrap(), move |tcp: TcpStream| async move {
+        let service = hyper::service::service_fn(|_| async {
+            tokio::task::yield_now().await;
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
+        });
+        let mut builder =
+            hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        builder.max_concurrent_streams(limit);
+        let _ = builder.serve_connection(hyper_util::rt::TokioIo::new(tcp), service).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_limit_of_streams_that_is_not_known_yet_loses_nothing() {
+    let server = limited(10).await;
+    let balancer = in_turn([server.endpoint()]);
+    let client = speaking(&balancer, Http::Two);
+    let answers = join_all((0..300).map(|_| whole(&client, post("payload")))).await;
+    let lost: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert!(lost.is_empty(), "{} lost, such as {:?}", lost.len(), lost.first());
+    assert_idle(&balancer);
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_stream_when_the_server_goes_away_are_not_lost() {
+    // One stream a connection, one connection; each connection serves one request and says goodbye.
+    let server = Server::accept("127.0.0.1:0".parse().unwrap(), |tcp: TcpStream| async move {
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(1);
+        let mut connection = builder.handshake::<_, Bytes>(tcp).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(Response::new(()), true).unwrap();
+            connection.graceful_shutdown();
+        }
+    })
+    .await;
+    let balancer = in_turn([server.endpoint()]);
+    let mut config = Config::default().with_protocol(Protocol::Http2);
+    (config.max_http2_connections, config.max_http2_streams) = (1, 1);
+    let client = client_with::<Body>(Builder::new(balancer.clone()), config).unwrap();
+    for _ in 0..10 {
+        let answers = join_all((0..3).map(|_| whole(&client, post("payload")))).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+    assert_idle(&balancer);
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_in_time() {
+    let (closed, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen, open) = (Arc::clone(&closed), Arc::clone(&count));
+    let server = Server::accept("127.0.0.1:0".parse().unwrap(), move |tcp: TcpStream| {
+        let (seen, open) = (Arc::clone(&seen), Arc::clone(&open));
+        async move {
+            open.fetch_add(1, Ordering::SeqCst);
+            let service = hyper::service::service_fn(|_| async {
+                tokio::task::yield_now().await;
+                Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
+            });
+            let io = hyper_util::rt::TokioIo::new(tcp);
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let balancer = in_turn([server.endpoint()]);
+    let mut config = Config::default();
+    (config.max_idle, config.idle_timeout) = (2, Duration::from_millis(10));
+    let client = client_with::<Body>(Builder::new(balancer.clone()), config).unwrap();
+    let answers = join_all((0..5).map(|_| whole(&client, get()))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    until("all are closed", || {
+        let open = count.load(Ordering::SeqCst);
+        open > 0 && closed.load(Ordering::SeqCst) == open
+    })
+    .await;
+    drop(client);
+}

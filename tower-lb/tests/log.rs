@@ -102,3 +102,33 @@ fn a_path_that_cannot_be_opened_is_an_error_at_once() {
     let (_, log) = logged(8);
     assert!(FileSink::spawn(log, "/no/such/folder/log.jsonl").is_err());
 }
+
+/// Blocks until it may write.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_is_stuck_blocks_no_request() {
+    let (balancer, log) = logged(16);
+    let (release, stuck) = std::sync::mpsc::channel();
+    let sink = FileSink::spawn_to(Arc::clone(&log), Stuck(stuck)).unwrap();
+    let mut rng = Rng::seeded(1);
+    let mut sent = 0;
+    while log.dropped() < 100 {
+        request(&balancer, &mut rng, sent);
+        sent += 1;
+    }
+    drop(release);
+    let report = sink.close();
+    assert_eq!(report.written + log.dropped(), sent, "each row is written or counted");
+}

@@ -135,7 +135,23 @@ impl<B: Body<Data = Bytes>> Replay<B> {
     }
 }
 
+impl<B> Replay<B> {
+    /// Whether no attempt has read any of it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| {
+            let recording = lock(shared);
+            recording.kept.len() == 0 && !recording.lost && !recording.ended
+        })
+    }
+}
+
 impl<B> ReplayBody<B> {
+    /// A hold on the body that outlives this attempt.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn watch(&self) -> Replay<B> {
+        Replay { shared: self.shared.clone() }
+    }
+
     /// Tells that this attempt will be the last once its body has been read, so that nothing need be
     /// kept: for transports that cannot tell an attempt that was refused from one that was processed.
     pub fn keep_nothing(&mut self) {
@@ -146,10 +162,7 @@ impl<B> ReplayBody<B> {
 
     /// Whether any of it has been read, in this attempt or an earlier one.
     pub fn is_untouched(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| {
-            let recording = lock(shared);
-            recording.kept.len() == 0 && !recording.lost && !recording.ended
-        })
+        Replay { shared: self.shared.clone() }.is_untouched()
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
+use hyper::client::conn::TrySendError;
 use tower_service::Service;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     rewrite,
 };
 use crate::{
-    body::ReplayBody,
+    body::{Replay, ReplayBody},
     error::{BoxError, TransportError},
 };
 
@@ -93,9 +94,13 @@ where
             }
             Carrier::Http2(mut sender, stream) => {
                 rewrite::for_http2(&mut request, &pool.address, host);
+                let body = request.body().watch();
                 match sender.try_send_request(request).await {
                     Ok(answer) => {
                         return Ok(answer.map(|body| PooledBody::http2(body, stream, &pool)));
+                    }
+                    Err(failed) if never_opened(&failed, &body) => {
+                        return Err(TransportError::closing(failed.into_error()));
                     }
                     Err(failed) => failed,
                 }
@@ -111,6 +116,12 @@ where
             None => return Err(diagnose(failed.into_error())),
         }
     }
+}
+
+/// Whether the request was waiting inside the connection for a stream when the connection ended. hyper
+/// then drops it, which it calls the caller's doing, and has not looked at its body.
+fn never_opened<B>(failed: &TrySendError<Request<ReplayBody<B>>>, body: &Replay<B>) -> bool {
+    failed.message().is_none() && failed.error().is_user() && body.is_untouched()
 }
 
 /// How far the request got. A stream sees a `GOAWAY` of the peer only if its id is above the last one
