@@ -68,14 +68,14 @@ async fn a_server_that_dies_and_returns_loses_no_request_and_comes_back_without_
         }
         let (node, before) = (node(&balancer, &dies), dies.served());
         assert_eq!(before, 2);
-        let address = dies.die().await;
+        let dead = dies.die().await;
         for _ in 0..20 {
             assert_eq!(whole(&client, get()).await.unwrap(), 200, "{http:?}");
         }
         assert!(balancer.counters().ejections >= 1);
         assert_idle(&balancer);
         // No request is sent from here until it is back.
-        let back = Server::start_at(address, http, |_| async { ok("") }).await;
+        let back = Server::revive(dead, http, |_| async { ok("") });
         until("the endpoint is back", || balancer.counters().returns >= 1).await;
         assert!(node.is_up(tower_lb::Clock::process().now()));
         assert!(back.connections() >= 1 && back.served() == 0);
@@ -95,7 +95,7 @@ async fn many_requests_at_once_move_away_from_a_dead_endpoint() {
         let stays = Server::start(http, |_| async { ok("") }).await;
         let dead = Server::start(http, |_| async { ok("") }).await;
         let balancer = in_turn([stays.endpoint(), dead.endpoint()]);
-        dead.die().await;
+        let _dead = dead.die().await;
         let client = speaking(&balancer, http);
         let answers = join_all((0..500).map(|_| whole(&client, post("x")))).await;
         let lost = answers.iter().filter(|answer| answer.is_err()).count();
@@ -112,8 +112,7 @@ async fn with_every_endpoint_dead_the_error_says_where_and_why_and_attempts_stay
     let balancer = in_turn([dead.endpoint(), too.endpoint()]);
     let client = speaking(&balancer, Http::One);
     let ids = [dead.endpoint().id().clone(), too.endpoint().id().clone()];
-    dead.die().await;
-    too.die().await;
+    let _both = (dead.die().await, too.die().await);
     let error = whole(&client, get()).await.unwrap_err();
     let Error::Attempt { endpoint, reach, attempts, source } = error else { panic!("{error}") };
     assert!(ids.contains(&endpoint));

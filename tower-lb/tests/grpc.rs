@@ -333,10 +333,10 @@ async fn load_reports_come_with_the_trailers() {
 async fn errors_are_statuses_that_name_the_endpoint() {
     let dead = calculator().await;
     let balancer = balancer(&[&dead]);
-    let address = dead.die().await;
+    let dead = dead.die().await;
     let error = double(&channel(balancer.clone()), 1).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains(&address.to_string()), "{}", error.message());
+    assert!(error.message().contains(&dead.address.to_string()), "{}", error.message());
     assert!(error.message().contains("refused"), "{}", error.message());
     assert_idle(&balancer);
 

@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 use tower_lb::{Balancer, BoxError, Endpoint};
@@ -47,17 +47,26 @@ impl Server {
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Answer, BoxError>> + Send + 'static,
     {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), http, handler).await
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), http, handler)
     }
 
-    pub async fn start_at<F, R>(address: SocketAddr, http: Http, handler: F) -> Self
+    /// A server where one has died.
+    pub fn revive<F, R>(dead: Dead, http: Http, handler: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Answer, BoxError>> + Send + 'static,
+    {
+        Self::start_on(dead.port.listen(1024).unwrap(), http, handler)
+    }
+
+    fn start_on<F, R>(listener: TcpListener, http: Http, handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Answer, BoxError>> + Send + 'static,
     {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);
-        let mut server = Self::accept(address, move |tcp| {
+        let mut server = Self::accept_on(listener, move |tcp| {
             let (handler, count) = (handler.clone(), Arc::clone(&count));
             let service = service_fn(move |request| {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -80,8 +89,7 @@ impl Server {
                     }
                 };
             }
-        })
-        .await;
+        });
         server.served = requests;
         server
     }
@@ -92,7 +100,14 @@ impl Server {
         F: Fn(TcpStream) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.unwrap();
+        Self::accept_on(TcpListener::bind(address).await.unwrap(), serve)
+    }
+
+    fn accept_on<F, R>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
@@ -119,12 +134,21 @@ impl Server {
         self.served.load(Ordering::SeqCst)
     }
 
-    /// Closes the port and breaks all connections; returns when the port is closed.
-    pub async fn die(mut self) -> SocketAddr {
+    /// Closes the port and breaks all connections; returns when the port refuses new ones.
+    pub async fn die(mut self) -> Dead {
         self.task.abort();
         let _ = (&mut self.task).await;
-        self.address
+        let port = TcpSocket::new_v4().unwrap();
+        port.set_reuseaddr(true).unwrap();
+        port.bind(self.address).unwrap();
+        Dead { address: self.address, port }
     }
+}
+
+/// A port that nobody listens on, and that no other server of this machine is given meanwhile.
+pub struct Dead {
+    pub address: SocketAddr,
+    port: TcpSocket,
 }
 
 impl Drop for Server {
