@@ -1,8 +1,8 @@
 """What a pick with its end costs from Python, beside `random.choice` and a lease in pure Python.
 
-All forms run in turn, round after round, in one process; the smallest time of a form's rounds counts,
-since whatever else the machine does can only add to it. Nanoseconds a pick, the loop's own cost
-included for all alike.
+All forms run in turn, round after round, in one process; the smallest time of a form's rounds
+counts, since whatever else the machine does can only add to it. Nanoseconds a pick, the loop's own
+cost included for all alike.
 
     python tests/bench/python_pick.py [--json FILE]
 """
@@ -73,7 +73,9 @@ def forms(size, policy):
 
 def measure(size, policy, rounds, number):
     names, statements = forms(size, policy)
-    timers = {form: timeit.Timer(statement, globals=names) for form, statement in statements.items()}
+    timers = {
+        form: timeit.Timer(statement, globals=names) for form, statement in statements.items()
+    }
     best = dict.fromkeys(timers, float("inf"))
     for _ in range(rounds):
         for form, timer in timers.items():

@@ -8,7 +8,7 @@ stop to read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
 from trimtab._classify import classify, is_failure
@@ -31,20 +31,34 @@ class _Body:
         self._status: int = response.status_code
         self._size = 0
         self._last = b""
-        headers = response.headers
-        self._retry_after: float | None = None
         self._failed = is_failure(self._status)
-        if self._failed:
-            self._retry_after = parse_retry_after(headers.get("retry-after"))
+        self._retry_after: float | None = None
         self._load: Load | None = None
-        if load and (report := headers.get("endpoint-load-metrics")) is not None:
-            self._load = parse_load(report)
         self._queue: float | None = None
         self._processing: float | None = None
-        if (timing := headers.get("server-timing")) is not None:
-            self._queue, self._processing = parse_server_timing(timing)
-        elif (took := headers.get("x-envoy-upstream-service-time")) is not None:
-            self._processing = parse_upstream_time(took)
+        for name, value in response.headers.raw:
+            read = _READ.get(name.lower())
+            if read is not None:
+                read(self, value.decode("latin-1"), load)
+
+    def _read_retry_after(self, value: str, _load: bool) -> None:
+        if self._failed:
+            self._retry_after = parse_retry_after(value)
+
+    def _read_load(self, value: str, load: bool) -> None:
+        if load:
+            self._load = parse_load(value)
+
+    def _read_timing(self, value: str, _load: bool) -> None:
+        queue, processing = parse_server_timing(value)
+        self._queue = queue
+        if processing is not None:
+            self._processing = processing
+
+    def _read_upstream_time(self, value: str, _load: bool) -> None:
+        # What the server says itself is better than what a proxy in front of it sees.
+        if self._processing is None:
+            self._processing = parse_upstream_time(value)
 
     def _finished(self) -> None:
         self._finish(Verdict.STATUS if self._failed else Verdict.SUCCESS)
@@ -75,6 +89,15 @@ class _Body:
         )
 
 
+# One pass over an answer's headers finds them all.
+_READ: dict[bytes, Callable[[_Body, str, bool], None]] = {
+    b"retry-after": _Body._read_retry_after,
+    b"endpoint-load-metrics": _Body._read_load,
+    b"server-timing": _Body._read_timing,
+    b"x-envoy-upstream-service-time": _Body._read_upstream_time,
+}
+
+
 class Body(_Body):
     """A body that is read by a sync client."""
 
@@ -100,24 +123,41 @@ class Body(_Body):
 
 
 class AsyncBody(_Body):
-    """A body that is read by an async client."""
+    """A body that is read by an async client.
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Read the body."""
+    No generator: the event loop keeps a list of those, at a price above all else here.
+    """
+
+    _chunks: AsyncIterator[bytes]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Read the body, once."""
+        self._chunks = self._stream.__aiter__()
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Read on."""
         try:
-            async for chunk in self._stream:
-                if not self._size:
-                    self._lease.first_byte()
-                self._size += len(chunk)
-                self._last = chunk
-                yield chunk
+            chunk = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self._finished()
+            raise
         except BaseException as error:
             self._broke(error)
             raise
-        self._finished()
+        if not self._size:
+            self._lease.first_byte()
+        self._size += len(chunk)
+        self._last = chunk
+        return chunk
 
     async def aclose(self) -> None:
         """Let go of the connection; a body that has not ended is cancelled."""
         if not self._lease.ended:
             self._left()
-        await self._stream.aclose()
+        try:
+            chunks = getattr(self, "_chunks", None)
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        finally:
+            await self._stream.aclose()
