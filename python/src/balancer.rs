@@ -249,7 +249,6 @@ impl Balancer {
     #[pyo3(signature = (
         *, key = None, request_class = None, tried = None, region = None, deadline = None, event = 0,
     ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn pick(
         slf: &Bound<'_, Self>,
         key: Option<&Bound<'_, PyAny>>,
@@ -390,11 +389,11 @@ impl Balancer {
     /// Adds an endpoint, or describes one anew that is already there. A draining one takes requests
     /// again.
     #[pyo3(signature = (endpoint, value = None))]
-    fn add(&self, endpoint: &Bound<'_, PyAny>, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn add(&self, endpoint: &Bound<'_, PyAny>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let core = fleet::one(endpoint)?;
         let id = core.id().clone();
         self.core.fleet().add(core);
-        self.keep(vec![(id, value.as_ref().and_then(fleet::kept))]);
+        self.keep(vec![(id, value.and_then(fleet::kept))]);
         Ok(())
     }
 

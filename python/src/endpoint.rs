@@ -173,28 +173,28 @@ impl Endpoint {
     }
 
     fn __repr__(&self) -> String {
-        let mut text = format!("Endpoint({:?}", self.address());
+        let mut parts = vec![format!("{:?}", self.address())];
         if self.id() != self.address() {
-            text += &format!(", id={:?}", self.id());
+            parts.push(format!("id={:?}", self.id()));
         }
         if self.weight() != 1.0 {
-            text += &format!(", weight={:?}", self.weight());
+            parts.push(format!("weight={:?}", self.weight()));
         }
         for (name, value) in [("region", self.region()), ("zone", self.zone())] {
             if !value.is_empty() {
-                text += &format!(", {name}={value:?}");
+                parts.push(format!("{name}={value:?}"));
             }
         }
         if let Some(geo) = self.core.geo() {
             let (north, east) = (geo.latitude(), geo.longitude());
-            text += &format!(", latitude={north:?}, longitude={east:?}");
+            parts.push(format!("latitude={north:?}, longitude={east:?}"));
         }
         if self.cost() > 0.0 {
-            text += &format!(", cost={:?}", self.cost());
+            parts.push(format!("cost={:?}", self.cost()));
         }
         if !self.core.labels().is_empty() {
-            text += &format!(", labels={:?}", self.core.labels());
+            parts.push(format!("labels={:?}", self.core.labels()));
         }
-        text + ")"
+        format!("Endpoint({})", parts.join(", "))
     }
 }

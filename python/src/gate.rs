@@ -28,13 +28,22 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     paused: bool,
-    draining: bool,
     stop: bool,
-    /// The writer is gone: nothing it was asked for will happen any more.
-    ended: bool,
+    writer: Writer,
     /// The last flush asked for, and the last one done.
     wanted: u64,
     flushed: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Writer {
+    /// Away from the ring.
+    #[default]
+    Away,
+    /// At the ring.
+    Draining,
+    /// Gone: nothing it was asked for will happen any more.
+    Ended,
 }
 
 impl Gate {
@@ -45,13 +54,13 @@ impl Gate {
         while state.paused {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.draining = true;
+        state.writer = Writer::Draining;
         (state.wanted, state.stop)
     }
 
     /// The writer is done with the ring for now.
     pub(crate) fn leave(&self) {
-        self.lock().draining = false;
+        self.lock().writer = Writer::Away;
         self.changed.notify_all();
     }
 
@@ -74,7 +83,7 @@ impl Gate {
     pub(crate) fn pause(&self) {
         let mut state = self.lock();
         state.paused = true;
-        while state.draining {
+        while state.writer == Writer::Draining {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -97,17 +106,16 @@ impl Gate {
     /// Waits a tick for a flush to be done; whether there is nothing more to wait for.
     pub(crate) fn wait(&self, ticket: u64) -> bool {
         let mut state = self.lock();
-        if state.flushed < ticket && !state.ended {
+        if state.flushed < ticket && state.writer != Writer::Ended {
             (state, _) =
                 self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner);
         }
-        state.flushed >= ticket || state.ended
+        state.flushed >= ticket || state.writer == Writer::Ended
     }
 
     /// The writer is gone.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        (state.ended, state.draining) = (true, false);
+        self.lock().writer = Writer::Ended;
         self.changed.notify_all();
     }
 

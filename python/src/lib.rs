@@ -5,6 +5,9 @@
 //! thread of Rust ever attaches to the interpreter, and a pick never lets go of the GIL: that costs
 //! more than the pick.
 
+// What users read is Python's help(), where docstrings follow Python's habits.
+#![allow(clippy::doc_markdown)]
+
 mod balancer;
 mod budget;
 mod clock;

@@ -10,7 +10,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use pyo3::{exceptions::PyOSError, prelude::*};
@@ -23,6 +23,8 @@ use crate::{
 
 /// Rows formatted at a time.
 const BATCH: usize = 256;
+/// How long a balancer that is dropped waits for its file, in ticks: two seconds.
+const LAST_TICKS: u32 = 40;
 
 /// A balancer's decision log and its writer.
 #[derive(Debug)]
@@ -36,7 +38,6 @@ pub(crate) struct Log {
 #[derive(Debug)]
 struct Writer {
     gate: Arc<Gate>,
-    thread: JoinHandle<()>,
     generation: u64,
 }
 
@@ -77,12 +78,13 @@ impl Log {
             // A forked child is another client than the one that its parent's log names.
             client: (generation > 0).then(|| format!("{}:{}", self.client, std::process::id())),
         };
-        let thread = thread::Builder::new()
+        // Nobody joins the thread: the gate tells when it has ended, and after a fork it is not there.
+        thread::Builder::new()
             .name("trimtab-log".to_owned())
             .spawn(move || job.run())
             .map_err(failed)?;
         fork::remember(&gate);
-        *writer = Some(Writer { gate, thread, generation });
+        *writer = Some(Writer { gate, generation });
         Ok(())
     }
 
@@ -120,8 +122,7 @@ impl Log {
     fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.as_ref().is_some_and(|writer| writer.generation != fork::generation()) {
-            // Neither joined nor detached: the thread does not exist in this process.
-            std::mem::forget(writer.take());
+            *writer = None;
         }
         writer
     }
@@ -130,9 +131,10 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         if let Some(writer) = self.writer().take() {
-            writer.gate.ask_flush(true);
-            // Ends within one batch and one write to the file. A panic there has cost its rows.
-            let _ = writer.thread.join();
+            let ticket = writer.gate.ask_flush(true);
+            // A few milliseconds, unless the file blocks; then the thread is left alone, since a
+            // destructor cannot be interrupted.
+            let _ = (0..LAST_TICKS).any(|_| writer.gate.wait(ticket));
         }
     }
 }

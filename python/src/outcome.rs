@@ -92,31 +92,37 @@ impl Details<'_, '_> {
 
 /// Adds details that were given as a dictionary of named arguments.
 pub(crate) fn with_named(outcome: Outcome, given: &Bound<'_, PyDict>) -> PyResult<Outcome> {
-    let mut details = Details::default();
-    let load;
     let mut known = 0;
     let mut named = |name| {
         let value = given.get_item(name)?;
         known += usize::from(value.is_some());
         Ok::<_, PyErr>(value.filter(|value| !value.is_none()))
     };
-    details.status = named("status")?.map(|value| value.extract()).transpose()?;
-    details.retry_after = named("retry_after")?.map(|value| value.extract()).transpose()?;
-    details.server_processing =
-        named("server_processing")?.map(|value| value.extract()).transpose()?;
-    details.server_queue = named("server_queue")?.map(|value| value.extract()).transpose()?;
-    details.bytes = named("bytes")?.map(|value| value.extract()).transpose()?;
-    details.tokens = named("tokens")?.map(|value| value.extract()).transpose()?;
-    load = named("load")?;
-    details.load = load.as_ref();
+    let load = named("load")?;
+    let details = Details {
+        status: extracted(named("status")?)?,
+        retry_after: extracted(named("retry_after")?)?,
+        server_processing: extracted(named("server_processing")?)?,
+        server_queue: extracted(named("server_queue")?)?,
+        load: load.as_ref(),
+        bytes: extracted(named("bytes")?)?,
+        tokens: extracted(named("tokens")?)?,
+    };
     if known < given.len() {
-        let names = "status, retry_after, server_processing, server_queue, load, bytes, tokens";
-        let given = given.keys();
         return Err(PyTypeError::new_err(format!(
-            "end() got {given}; the names it knows: {names}"
+            "end() got {}; the names it knows: status, retry_after, server_processing, server_queue, \
+             load, bytes, tokens",
+            given.keys()
         )));
     }
     details.add_to(given.py(), outcome)
+}
+
+fn extracted<'py, T>(value: Option<Bound<'py, PyAny>>) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    value.map(|value| value.extract()).transpose()
 }
 
 fn duration(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
@@ -138,12 +144,14 @@ fn load(given: &Bound<'_, PyAny>) -> PyResult<LoadReport> {
         }
         Ok(0.0)
     };
-    let mut report = LoadReport::default();
-    report.cpu_utilization = number(&["cpu_utilization"])?;
-    report.mem_utilization = number(&["mem_utilization"])?;
-    report.application_utilization = number(&["application_utilization"])?;
-    report.rps = number(&["rps_fractional", "rps"])?;
-    report.eps = number(&["eps"])?;
+    let mut report = LoadReport {
+        cpu_utilization: number(&["cpu_utilization"])?,
+        mem_utilization: number(&["mem_utilization"])?,
+        application_utilization: number(&["application_utilization"])?,
+        rps: number(&["rps_fractional", "rps"])?,
+        eps: number(&["eps"])?,
+        ..LoadReport::default()
+    };
     if given.contains("named_metrics")? {
         report.named_metrics =
             given.get_item("named_metrics")?.extract::<BTreeMap<String, f64>>()?;

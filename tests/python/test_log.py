@@ -1,6 +1,8 @@
 """The decision log's file."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -140,3 +142,25 @@ for _ in range(500):
 """
     subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True, check=False)
     assert len(rows(path)) == 500
+
+
+def test_ctrl_c_is_heard_while_a_file_blocks(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDWR)  # so that opening it does not block
+    lb = trimtab.Balancer([A], log=path)
+    for _ in range(2000):  # more than a pipe holds
+        lb.pick().success()
+    old = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lb.flush()
+    finally:
+        signal.signal(signal.SIGALRM, old)
+        unread = b""
+        while unread.count(b"\n") < 2000:
+            unread += os.read(reader, 1 << 16)
+        lb.close()
+        os.close(reader)
+    assert lb.counters.log_written == 2000
