@@ -57,7 +57,7 @@ fn held(balancer: &Balancer) -> (u32, Duration) {
 
 #[test]
 fn every_way_to_end_gives_back_exactly_one() {
-    let ends: [fn(Lease); 8] = [
+    let ends: [fn(Lease); 10] = [
         |lease| lease.finish(START + MS, Outcome::success()),
         |lease| lease.finish(START + MS, Outcome::failure(Failure::Status)),
         |lease| lease.finish(START + MS, Outcome::failure(Failure::Connect)),
@@ -66,6 +66,17 @@ fn every_way_to_end_gives_back_exactly_one() {
         drop,
         |mut lease| {
             lease.first_byte(START + MS);
+            drop(lease);
+        },
+        // Ended in place, and then once more in every way: that counts for nothing.
+        |mut lease| {
+            assert!(lease.finish_in_place(START + MS, Outcome::success()));
+            assert!(!lease.cancel_in_place(START + MS));
+            lease.finish(START + MS, Outcome::success());
+        },
+        |mut lease| {
+            assert!(lease.cancel_in_place(START + MS));
+            assert!(!lease.finish_in_place(START + MS, Outcome::success()));
             drop(lease);
         },
         // A clock that went backwards is no reason to count wrongly.
