@@ -2,7 +2,9 @@
 //!
 //! Source: Finagle's `RetryBudget`. Every request deposits a fifth of a retry and every second ten;
 //! a retry withdraws one. Retries thus cannot multiply the load on a fleet that fails because of it.
-//! The balance is capped, so that a quiet hour does not buy a storm. One word, one compare-and-swap.
+//! The balance is capped at what ten quiet seconds earn, so that a quiet hour does not buy a storm, and
+//! starts there, as Finagle's reserve does: the first requests of a process may meet dead endpoints
+//! too. One word, one compare-and-swap.
 
 use crate::{
     sync::{AtomicU64, Ordering},
@@ -39,16 +41,15 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Allows `ratio` retries a request and `per_second` beside, saving up at most `cap`. Negative
-    /// numbers and not-a-number count as 0.
+    /// Allows `ratio` retries a request and `per_second` beside, saving up at most `cap` and starting
+    /// with that. Negative numbers and not-a-number count as 0.
     pub fn new(ratio: f64, per_second: f64, cap: f64) -> Self {
         let unit = |retries: f64| (retries.clamp(0.0, 1e6) * RETRY as f64) as u64;
-        let start = unit(per_second).min(unit(cap));
         Self {
             deposit: unit(ratio),
             per_second: unit(per_second),
             cap: unit(cap),
-            state: AtomicU64::new(start),
+            state: AtomicU64::new(unit(cap)),
         }
     }
 
@@ -104,8 +105,8 @@ mod tests {
                 retries += 1;
             }
         }
-        // 20 s at 1000 requests/s: 4000 from requests, 200 from time, 10 at the start.
-        assert!((4190..=4211).contains(&retries), "{retries} retries of {requests} requests");
+        // 20 s at 1000 requests/s: 4000 from requests, 200 from time, 100 at the start.
+        assert!((4280..=4301).contains(&retries), "{retries} retries of {requests} requests");
     }
 
     #[test]
