@@ -50,7 +50,9 @@ def test_evaluate_and_inspect(log, model, capsys):
     assert main(["evaluate", str(model), str(log), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["used"] == 2000
     assert main(["inspect", str(model)]) == 0
-    assert "service ms" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "service ms" in shown
+    assert f" train {log}" in shown, "where it comes from"
     assert main(["inspect", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["long", "short"]
 

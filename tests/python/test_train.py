@@ -308,3 +308,12 @@ def test_evaluation_names_the_columns_that_a_log_lacks(log, tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "b.parquet")
     with pytest.raises(trimtab.LogError, match=r"b\.parquet.*missing: candidates, propensity$"):
         evaluate(model, tmp_path / "b.parquet")
+
+
+def test_a_file_name_that_is_no_text_is_no_obstacle(log, tmp_path):
+    odd = tmp_path / "a\udcff.jsonl"
+    try:
+        odd.write_bytes(log.read_bytes() + b"{broken\n")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes text only")
+    assert "a\ufffd.jsonl:2001" in train(odd).wrong_rows[0]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from trimtab import __version__
 from trimtab.train import train
+from trimtab.train._logs import spelled
 
 if TYPE_CHECKING:
     import argparse
@@ -42,8 +44,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RATIO",
         help="how much endpoints without labels may differ within one archetype (default: 0.25)",
     )
-    parser.add_argument("--note", default="", help="where the model comes from, for people")
+    parser.add_argument(
+        "--note", help="where the model comes from, for people (default: this version and the logs)"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _provenance(logs: list[str]) -> str:
+    named = f"trimtab {__version__} train {' '.join(map(spelled, logs))}"
+    return named if len(named) <= 200 else f"{named[:197]}..."
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         min_rows=args.min_rows,
         archetype_labels=args.archetype_labels,
         tolerance=args.tolerance,
-        note=args.note,
+        note=args.note if args.note is not None else _provenance(args.logs),
     )
     if args.json:
         report = {

@@ -57,7 +57,7 @@ def _read(evaluator: Evaluator, path: Path, bar: _logs.Bar) -> None:
     if _logs.is_parquet(path):
         _parquet.judge(evaluator, path, bar.update)
         return
-    evaluator.open(str(path))
+    evaluator.open(_logs.spelled(path))
     for chunk in _logs.chunks(path, bar.update):
         evaluator.push(chunk)
     evaluator.close()

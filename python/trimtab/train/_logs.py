@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import os
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
@@ -11,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 from trimtab.errors import LogError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".parquet")
@@ -29,7 +29,7 @@ def find(logs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for given in logs:
         here = sorted(_find_one(Path(given)))
         if not here:
-            raise LogError(f"{given}: no such log")
+            raise LogError(f"{spelled(given)}: no such log")
         found.update(dict.fromkeys(here))
     if not found:
         raise LogError("no logs were given")
@@ -51,8 +51,13 @@ def _find_one(given: Path) -> Iterator[Path]:
 
 
 def _is_log(path: Path) -> bool:
-    name = path.name.removesuffix(".gz").removesuffix(".zst")
-    return path.is_file() and not name.startswith(".") and name.endswith(SUFFIXES)
+    plain = path.name.removesuffix(".gz").removesuffix(".zst")
+    return path.is_file() and not plain.startswith(".") and plain.endswith(SUFFIXES)
+
+
+def spelled(path: str | os.PathLike[str]) -> str:
+    """A path for people: bytes that are no text are replaced."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def is_parquet(path: Path) -> bool:
@@ -78,14 +83,14 @@ def chunks(path: Path, progress: Callable[[int], object]) -> Iterator[bytes]:
                 progress(file.tell() - done)
                 done = file.tell()
         except (OSError, EOFError) as error:
-            raise LogError(f"{path}: {error}") from error
+            raise LogError(f"{spelled(path)}: {error}") from error
 
 
 def _opened(path: Path) -> Any:  # noqa: ANN401 - a BufferedReader, whose peek typing lacks
     try:
         return path.open("rb")
     except OSError as error:
-        raise LogError(f"{path}: {error.strerror or error}") from error
+        raise LogError(f"{spelled(path)}: {error.strerror or error}") from error
 
 
 def need_pyarrow(what: str) -> Any:  # noqa: ANN401 - optional, so not typed here

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from trimtab.errors import LogError
-from trimtab.train._logs import need_pyarrow
+from trimtab.train._logs import need_pyarrow, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def fold(trainer: Trainer, path: Path, progress: Callable[[int], object]) -> Non
         if log.span("sample_weight") == (1.0, 1.0):
             names.remove("sample_weight")
         for first, batch in log.batches(names, progress):
-            trainer.fold(str(path), first, _rows(batch))
+            trainer.fold(spelled(path), first, _rows(batch))
 
 
 def judge(evaluator: Evaluator, path: Path, progress: Callable[[int], object]) -> None:
@@ -48,7 +48,7 @@ def judge(evaluator: Evaluator, path: Path, progress: Callable[[int], object]) -
         wanted = (*TEXT, "latency_ms", "sample_weight", "propensity", "eligible", "candidates")
         names = log.present(wanted)
         for first, batch in log.batches(names, progress):
-            evaluator.fold(str(path), first, _rows(batch), _candidates(path, batch))
+            evaluator.fold(spelled(path), first, _rows(batch), _candidates(path, batch))
 
 
 class _Log:
@@ -62,14 +62,14 @@ class _Log:
         try:
             self._schema = parquet.read_schema(path)
         except (OSError, self._pyarrow.ArrowException) as error:
-            raise LogError(f"{path}: {error}") from error
+            raise LogError(f"{spelled(path)}: {error}") from error
         names = self._schema.names
         missing = [name for name in needed if name not in names]
         if "server_ms" in names and "latency_ms" in missing and "propensity" not in needed:
             missing.remove("latency_ms")
         if missing:
             columns = ", ".join(sorted(missing))
-            raise LogError(f"{path}: no row has the columns needed; missing: {columns}")
+            raise LogError(f"{spelled(path)}: no row has the columns needed; missing: {columns}")
         types = self._pyarrow.types
         text = [n for n in TEXT if n in names and types.is_string(self._schema.field(n).type)]
         self._file = parquet.ParquetFile(path, memory_map=True, read_dictionary=text)
@@ -80,19 +80,19 @@ class _Log:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._file.close()
         if isinstance(error, OSError | self._pyarrow.ArrowException):
-            raise LogError(f"{self._path}: {error}") from error
+            raise LogError(f"{spelled(self._path)}: {error}") from error
 
     def present(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self._schema.names]
 
-    def span(self, name: str) -> tuple[float, float] | None:
+    def span(self, column: str) -> tuple[float, float] | None:
         """The least and greatest of a column without nulls, if the file's statistics tell."""
         metadata = self._file.metadata
         paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        if name not in paths or not metadata.num_row_groups:
+        if column not in paths or not metadata.num_row_groups:
             return None
         groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-        known: list[Any] = [group.column(paths.index(name)).statistics for group in groups]
+        known: list[Any] = [group.column(paths.index(column)).statistics for group in groups]
         if not all(k is not None and k.has_min_max and k.null_count == 0 for k in known):
             return None
         return min(k.min for k in known), max(k.max for k in known)
@@ -127,13 +127,13 @@ def _candidates(path: Path, batch: Any) -> Columns:  # noqa: ANN401 - a RecordBa
     pyarrow = need_pyarrow("reading Parquet logs")
     listed = batch.column("candidates")
     if not hasattr(listed, "offsets") or not hasattr(listed.values, "field"):
-        raise LogError(f"{path}: candidates is not a list of structs")
+        raise LogError(f"{spelled(path)}: candidates is not a list of structs")
     inside: Any = listed.values
     names = [field.name for field in inside.type]
     missing = [f"candidates.{name}" for name in ("endpoint", "in_flight") if name not in names]
     if missing:
         what = ", ".join(missing)
-        raise LogError(f"{path}: no row has the columns needed; missing: {what}")
+        raise LogError(f"{spelled(path)}: no row has the columns needed; missing: {what}")
 
     def of(name: str) -> Any:  # noqa: ANN401 - an Array or None
         return inside.field(name) if name in names else None

@@ -82,7 +82,7 @@ def read(trainer: Trainer, path: Path, bar: _logs.Bar) -> None:
     if _logs.is_parquet(path):
         _parquet.fold(trainer, path, bar.update)
         return
-    trainer.open(str(path))
+    trainer.open(_logs.spelled(path))
     for chunk in _logs.chunks(path, bar.update):
         trainer.push(chunk)
     trainer.close()
