@@ -1,3 +1,5 @@
+//! A generated gRPC client over a balanced channel.
+
 use tower_lb::{Balancer, Endpoint, policy::PeakEwma};
 use trimtab_mock::proto::{GenerateRequest, inference_client::InferenceClient};
 
