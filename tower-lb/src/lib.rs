@@ -61,8 +61,8 @@
 //!
 //! # Cost
 //!
-//! `cargo bench -p tower-lb --all-features --bench throughput` compares with the bare clients. Of what
-//! is added to a request, most is a copy of its head, so that it can be sent again.
+//! `cargo bench -p tower-lb --all-features --bench throughput` compares with the bare clients (`benches/results`). Of what
+//! is added to a request, the largest part is a copy of its head, so that it can be sent again.
 
 mod balance;
 pub mod body;
