@@ -186,6 +186,12 @@ impl Node {
         self.health.is_up(now)
     }
 
+    /// Whether it is ejected, or was and has not answered since: the time of an ejection passes by
+    /// itself, so being up again is not yet a sign of life.
+    pub fn is_recovering(&self) -> bool {
+        self.health.is_recovering()
+    }
+
     /// The shortest network round trip that the data plane has measured to it.
     pub fn round_trip(&self) -> Option<Duration> {
         let nanos = self.round_trip.load(Ordering::Relaxed);

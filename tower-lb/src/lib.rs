@@ -44,7 +44,7 @@
 //!
 //! | the attempt | the next one |
 //! |---|---|
-//! | was never sent: no connection, or one that closed first | at an endpoint not tried; free if that one is up, else within the retry budget |
+//! | was never sent: no connection, or one that closed first | at an endpoint not tried; free if nothing is known against that one, else within the retry budget |
 //! | was refused unprocessed: HTTP/2 `REFUSED_STREAM`, or `GOAWAY` | the first time free, at the same endpoint if there is no other; then elsewhere, within the budget |
 //!
 //! The free ones put no load on any server: requests that servers work on stay within the budget,

@@ -124,6 +124,10 @@ async fn with_every_endpoint_dead_the_error_says_where_and_why_and_attempts_stay
         cause = next.source();
     }
     assert!(causes.iter().any(|cause| cause.contains("refused")), "{causes:?}");
+    // What the budget has saved up is spent first.
+    for _ in 0..200 {
+        assert!(whole(&client, get()).await.is_err());
+    }
     // 300 more: all fail; attempts <= 1.2 x requests + 10/s, of which no more than a few seconds pass.
     let before = attempts_at(&balancer);
     let start = std::time::Instant::now();

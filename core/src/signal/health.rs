@@ -88,6 +88,11 @@ impl Health {
         self.ejected_until.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
+    /// Whether it is out, or was and has not answered since.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.ejections_in_a_row.iter().any(|row| row.load(Ordering::Relaxed) != 0)
+    }
+
     /// Whether the ejection that [`Health::eject`] reported as `until` lasts.
     pub(crate) fn is_out_until(&self, until: Time, now: Time) -> bool {
         until > now && self.ejected_until.load(Ordering::Relaxed) == until.as_nanos()
@@ -101,7 +106,7 @@ impl Health {
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
-        if self.ejections_in_a_row.iter().all(|row| row.load(Ordering::Relaxed) == 0) {
+        if !self.is_recovering() {
             return false;
         }
         let until = self.ejected_until.load(Ordering::Relaxed);

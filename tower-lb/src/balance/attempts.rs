@@ -2,12 +2,13 @@
 //!
 //! | the attempt | another attempt |
 //! |---|---|
-//! | was never sent | at an endpoint not tried; free if that one is up, else within the retry budget |
+//! | was never sent | at an endpoint not tried; free if nothing is known against that one, else within the retry budget |
 //! | was refused unprocessed | the first time free, at the same endpoint if there is no other; then within the budget, elsewhere |
 //! | may have been processed | none |
 //!
-//! An attempt that no server worked on is no load on the fleet, so moving it on to an endpoint that is
-//! up multiplies nothing; with all endpoints down it would, and the budget bounds it. After the answer's
+//! An attempt that no server worked on is no load on the fleet, so moving it on to an endpoint with
+//! nothing against it multiplies nothing; moving among endpoints that are down, or were and have not
+//! answered since, would, and the budget bounds it. After the answer's
 //! head there is no further attempt, nor without the request's body, nor beyond the configured number.
 
 use bytes::Bytes;
@@ -91,7 +92,7 @@ impl<B: Body<Data = Bytes>> Attempts<B> {
         let elsewhere = !lease.is_repeat();
         let free = match allowed {
             Allowed::First | Allowed::Anywhere => true,
-            Allowed::Elsewhere => elsewhere && lease.node().is_up(now),
+            Allowed::Elsewhere => elsewhere && !lease.node().is_recovering(),
             Allowed::ElsewherePaid => false,
         };
         if free || elsewhere && balancer.withdraw(now) {
