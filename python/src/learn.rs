@@ -63,7 +63,6 @@ impl Trainer {
     }
 
     /// Folds a batch of columns whose first row is `row` (from 1) of `file`.
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from the arguments")]
     fn fold(&mut self, py: Python<'_>, file: &str, row: u64, rows: Rows) -> PyResult<()> {
         let Self { stats, reader, scratch } = self;
         scratch.copy(py, rows)?;
@@ -162,7 +161,6 @@ impl Evaluator {
     }
 
     /// Takes a batch of columns into account whose first row is `row` (from 1) of `file`.
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from the arguments")]
     fn fold(
         &mut self,
         py: Python<'_>,

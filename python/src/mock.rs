@@ -25,7 +25,7 @@ pub(crate) fn run_mock(
     model_name: &str,
     max_waiting: usize,
     faults: &str,
-    on_ready: Py<PyAny>,
+    on_ready: &Bound<'_, PyAny>,
 ) -> PyResult<bool> {
     let config = |message: String| CONFIG_ERROR.new_err(py, message);
     let ip = host.parse().map_err(|_| config(format!("host {host:?} is not an IP address")))?;
@@ -45,6 +45,7 @@ pub(crate) fn run_mock(
         .faults(faults);
 
     let mut interrupted = None;
+    let on_ready = on_ready.clone().unbind();
     let ready = |server: &Server| {
         let url = server.url();
         // This thread is Python's own: the runtime inside runs on it alone.
