@@ -7,10 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, StatusCode};
 use trimtab_core::{Failure, Outcome, Verdict};
 
-use super::{
-    Classify,
-    http_status::{processing_time, with_load},
-};
+use super::{Classify, http_status::with_load, server_time::with_server_time};
 
 /// gRPC answers, by the status in the head or the trailers.
 ///
@@ -43,9 +40,7 @@ impl Classify for GrpcClassifier {
                 if failed { Outcome::failure(Failure::Status) } else { Outcome::success() };
             outcome.with_status(status.as_u16())
         };
-        let mut outcome = with_load(outcome, headers);
-        outcome.server_processing = processing_time(headers);
-        outcome
+        with_server_time(with_load(outcome, headers), headers)
     }
 
     fn end(&self, so_far: Outcome, trailers: Option<&HeaderMap>) -> Outcome {
@@ -57,7 +52,7 @@ impl Classify for GrpcClassifier {
             Some(code) => concluded(so_far, code, trailers),
             None => missing(so_far),
         };
-        with_load(outcome, trailers)
+        with_server_time(with_load(outcome, trailers), trailers)
     }
 }
 

@@ -3,18 +3,17 @@
 //! A 404 is a success: the request was at fault, or nothing was. `Retry-After` counts on the two statuses
 //! where RFC 9110 and RFC 6585 give it the sense of "leave me alone"; on a redirect it means otherwise.
 
-use std::time::Duration;
-
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use trimtab_core::{Failure, Outcome};
 
-use super::{Classify, load_report, retry_after};
+use super::{Classify, load_report, retry_after, server_time::with_server_time};
 
 /// HTTP answers: 5xx and 429 are failures of the endpoint, everything else is work done, a 404 included.
 ///
 /// `Retry-After`, in seconds or as a date, is honoured on 429 and 503. Load reports come in
-/// `endpoint-load-metrics` (`JSON`, `TEXT` or `BIN`) or `endpoint-load-metrics-bin`, the server's
-/// processing time in Envoy's `x-envoy-upstream-service-time`.
+/// `endpoint-load-metrics` (`JSON`, `TEXT` or `BIN`) or `endpoint-load-metrics-bin`, the server's own
+/// times in `server-timing` (`queue;dur=..., processing;dur=...`) or Envoy's
+/// `x-envoy-upstream-service-time`.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct HttpClassifier {}
@@ -24,7 +23,7 @@ impl Classify for HttpClassifier {
         let failed = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         let outcome = if failed { Outcome::failure(Failure::Status) } else { Outcome::success() };
         let mut outcome = with_load(outcome.with_status(status.as_u16()), headers);
-        outcome.server_processing = processing_time(headers);
+        outcome = with_server_time(outcome, headers);
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             outcome.retry_after = retry_after::http(headers);
         }
@@ -33,7 +32,7 @@ impl Classify for HttpClassifier {
 
     fn end(&self, so_far: Outcome, trailers: Option<&HeaderMap>) -> Outcome {
         match trailers {
-            Some(trailers) => with_load(so_far, trailers),
+            Some(trailers) => with_server_time(with_load(so_far, trailers), trailers),
             None => so_far,
         }
     }
@@ -44,12 +43,4 @@ pub(super) fn with_load(mut outcome: Outcome, headers: &HeaderMap) -> Outcome {
         outcome.load = Some(load);
     }
     outcome
-}
-
-const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
-
-/// Milliseconds, as Envoy writes them.
-pub(super) fn processing_time(headers: &HeaderMap) -> Option<Duration> {
-    let millis = headers.get(SERVICE_TIME)?.to_str().ok()?.trim();
-    millis.parse().ok().map(Duration::from_millis)
 }

@@ -7,6 +7,7 @@ mod grpc;
 mod http_status;
 mod load_report;
 mod retry_after;
+mod server_time;
 
 use std::{error::Error as StdError, fmt, io};
 
