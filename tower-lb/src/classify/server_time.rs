@@ -52,6 +52,8 @@ mod tests {
 
     use super::*;
 
+    const MICRO: Duration = Duration::from_micros(1);
+
     fn times(headers: &[(HeaderName, &'static str)]) -> (Option<Duration>, Option<Duration>) {
         let headers =
             headers.iter().map(|(name, v)| (name.clone(), HeaderValue::from_static(v))).collect();
@@ -59,16 +61,15 @@ mod tests {
         (outcome.server_queue, outcome.server_processing)
     }
 
-    fn micros(micros: u64) -> Option<Duration> {
-        Some(Duration::from_micros(micros))
-    }
-
     #[test]
     fn server_timing_goes_before_what_a_proxy_measured() {
         let timing = (SERVER_TIMING, "cache;desc=hit, queue;dur=1.250, processing;dur=\"93.412\"");
         let proxy = (UPSTREAM_TIME, "120");
-        assert_eq!(times(&[timing.clone(), proxy.clone()]), (micros(1250), micros(93_412)));
-        assert_eq!(times(&[proxy]), (None, micros(120_000)));
+        assert_eq!(
+            times(&[timing.clone(), proxy.clone()]),
+            (Some(MICRO * 1250), Some(MICRO * 93_412))
+        );
+        assert_eq!(times(&[proxy]), (None, Some(MICRO * 120_000)));
     }
 
     #[test]
