@@ -4,7 +4,14 @@
 >>> lb = trimtab.Balancer(["http://10.0.0.1:8000", "http://10.0.0.2:8000"])
 >>> with lb.pick() as lease:
 ...     url = lease.address  # send the request there
+
+``trimtab.httpx`` and ``trimtab.httpx2`` have transports for those clients; they are imported at
+their first use, since the clients are no requirement.
 """
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from trimtab._trimtab import (
     POLICIES,
@@ -26,6 +33,10 @@ from trimtab.errors import (
     TrimtabError,
 )
 
+if TYPE_CHECKING:
+    from trimtab import httpx as httpx
+    from trimtab import httpx2 as httpx2
+
 __all__ = [
     "POLICIES",
     "Balancer",
@@ -43,3 +54,11 @@ __all__ = [
     "Verdict",
     "__version__",
 ]
+
+_ADAPTERS = frozenset({"httpx", "httpx2"})
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ADAPTERS:
+        return importlib.import_module(f"trimtab.{name}")
+    raise AttributeError(f"module 'trimtab' has no attribute {name!r}")

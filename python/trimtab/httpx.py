@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab._http.body import AsyncBody, Body
 from trimtab._http.route import Route, RouteLike, RouteOf
@@ -85,10 +85,10 @@ class Transport(_SyncTransport, httpx.BaseTransport):
             **options,
         )
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` to an endpoint of the balancer's choice."""
-        response: httpx.Response = super().handle_request(request)
-        return response
+    if TYPE_CHECKING:
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            """Send ``request`` to an endpoint of the balancer's choice."""
 
 
 class AsyncTransport(_AsyncTransport, httpx.AsyncBaseTransport):
@@ -120,7 +120,7 @@ class AsyncTransport(_AsyncTransport, httpx.AsyncBaseTransport):
             **options,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` to an endpoint of the balancer's choice."""
-        response: httpx.Response = await super().handle_async_request(request)
-        return response
+    if TYPE_CHECKING:
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            """Send ``request`` to an endpoint of the balancer's choice."""

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab._http.body import AsyncBody, Body
 from trimtab._http.route import Route, RouteLike, RouteOf
@@ -85,10 +85,10 @@ class Transport(_SyncTransport, httpx2.BaseTransport):
             **options,
         )
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send ``request`` to an endpoint of the balancer's choice."""
-        response: httpx2.Response = super().handle_request(request)
-        return response
+    if TYPE_CHECKING:
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            """Send ``request`` to an endpoint of the balancer's choice."""
 
 
 class AsyncTransport(_AsyncTransport, httpx2.AsyncBaseTransport):
@@ -120,7 +120,7 @@ class AsyncTransport(_AsyncTransport, httpx2.AsyncBaseTransport):
             **options,
         )
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send ``request`` to an endpoint of the balancer's choice."""
-        response: httpx2.Response = await super().handle_async_request(request)
-        return response
+    if TYPE_CHECKING:
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            """Send ``request`` to an endpoint of the balancer's choice."""

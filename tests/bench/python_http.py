@@ -5,6 +5,9 @@ balancer's transport (over that one endpoint) take turns, round after round, wit
 97-byte POST is answered with 240 bytes. CPU is this process's own, user and system. Medians of the
 rounds, and for CPU their minima too: whatever else the machine does can only add to it.
 
+The figures of "memory" leave the network out: the library's transport is replaced by one that answers
+at once, on both sides. They tell what the adapter itself costs, with little noise.
+
     python tests/bench/python_http.py [--json FILE]
 """
 
@@ -75,6 +78,24 @@ def sync_round(client, url, count):
     return (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
 
 
+def canned(library, base):
+    """The library's async transport, answering from memory."""
+
+    class Body(library.AsyncByteStream):
+        async def __aiter__(self):
+            yield b"y" * 240
+
+    class Canned(base):
+        async def handle_async_request(self, request):
+            # What the real one reads.
+            url = request.url
+            _ = (url.raw_scheme, url.raw_host, url.port, url.raw_path, request.headers.raw)
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"240")]
+            return library.Response(200, headers=headers, stream=Body())
+
+    return Canned
+
+
 async def measure(urls, rounds, count):
     """Each library, sync and async: the bare client and the balanced one in turn."""
     results = []
@@ -85,11 +106,18 @@ async def measure(urls, rounds, count):
         balanced = library.Client(transport=adapter.Transport(lb))
         abare = library.AsyncClient(transport=library.AsyncHTTPTransport(limits=limits))
         abalanced = library.AsyncClient(transport=adapter.AsyncTransport(lb))
-        for kind, concurrency in (("sync", 1), ("async", 1), ("async", 32)):
+        memory = canned(library, library.AsyncHTTPTransport)
+        over_memory = type("Transport", (adapter.AsyncTransport,), {"_own": memory})
+        mbare = library.AsyncClient(transport=memory())
+        mbalanced = library.AsyncClient(transport=over_memory(lb))
+        kinds = (("memory", 1), ("sync", 1), ("async", 1), ("async", 32))
+        for kind, concurrency in kinds:
             samples = {"bare": [], "trimtab": []}
             size = count if name == "httpx2" or concurrency == 1 else count // 3
             for turn in range(rounds + 1):
                 pairs = [("bare", bare, abare), ("trimtab", balanced, abalanced)]
+                if kind == "memory":
+                    pairs = [("bare", None, mbare), ("trimtab", None, mbalanced)]
                 for which, client, aclient in pairs if turn % 2 else reversed(pairs):
                     if kind == "sync":
                         sample = sync_round(client, urls[0], size)
@@ -101,7 +129,8 @@ async def measure(urls, rounds, count):
         bare.close()
         balanced.close()
         await abare.aclose()
-        await abalanced.aclose()
+        for client in (abalanced, mbare, mbalanced):
+            await client.aclose()
     return results
 
 

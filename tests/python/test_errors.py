@@ -2,6 +2,7 @@
 
 import importlib
 import socket
+import subprocess
 import sys
 
 import httpx
@@ -153,3 +154,15 @@ def test_a_model_that_is_not_there(tmp_path):
 def test_an_endless_file_is_no_model():
     with pytest.raises(trimtab.ModelError, match="not a regular file"):
         trimtab.Balancer(["http://a:1"], policy="q_table", model="/dev/zero")
+
+
+def test_adapters_are_imported_at_their_first_use():
+    program = """
+import sys, trimtab
+assert not {"httpx", "httpx2", "trimtab.httpx", "asyncio"} & set(sys.modules)
+assert trimtab.httpx2.Transport.__name__ == "Transport"
+assert "httpx2" in sys.modules and "httpx" not in sys.modules
+assert not hasattr(trimtab, "nonsense")
+from trimtab import *
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

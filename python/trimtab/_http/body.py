@@ -8,7 +8,7 @@ stop to read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from trimtab._classify import classify, is_failure
@@ -123,41 +123,28 @@ class Body(_Body):
 
 
 class AsyncBody(_Body):
-    """A body that is read by an async client.
+    """A body that is read by an async client."""
 
-    No generator: the event loop keeps a list of those, at a price above all else here.
-    """
-
-    _chunks: AsyncIterator[bytes]
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Read the body, once."""
-        self._chunks = self._stream.__aiter__()
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Read on."""
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Read the body."""
+        chunks = self._stream.__aiter__()
         try:
-            chunk = await self._chunks.__anext__()
-        except StopAsyncIteration:
-            self._finished()
-            raise
+            async for chunk in chunks:
+                if not self._size:
+                    self._lease.first_byte()
+                self._size += len(chunk)
+                self._last = chunk
+                yield chunk
         except BaseException as error:
             self._broke(error)
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                await close()
             raise
-        if not self._size:
-            self._lease.first_byte()
-        self._size += len(chunk)
-        self._last = chunk
-        return chunk
+        self._finished()
 
     async def aclose(self) -> None:
         """Let go of the connection; a body that has not ended is cancelled."""
         if not self._lease.ended:
             self._left()
-        try:
-            chunks = getattr(self, "_chunks", None)
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
-        finally:
-            await self._stream.aclose()
+        await self._stream.aclose()
