@@ -5,8 +5,8 @@ balancer's transport (over that one endpoint) take turns, round after round, wit
 97-byte POST is answered with 240 bytes. CPU is this process's own, user and system. Medians of the
 rounds, and for CPU their minima too: whatever else the machine does can only add to it.
 
-The figures of "memory" leave the network out: the library's transport is replaced by one that answers
-at once, on both sides. They tell what the adapter itself costs, with little noise.
+The figures of "memory" leave the network out: the library's transport is replaced by one that
+answers at once, on both sides. They tell what the adapter itself costs, with little noise.
 
     python tests/bench/python_http.py [--json FILE]
 """

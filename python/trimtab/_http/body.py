@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from trimtab._classify import classify, is_failure
+from trimtab._classify import classify
 from trimtab._http.report import Load, parse_load, parse_server_timing, parse_upstream_time
 from trimtab._retry_after import parse_retry_after
 from trimtab._trimtab import Lease
@@ -25,17 +25,19 @@ _TAIL = 32
 class _Body:
     """What the sync and the async body share: how a lease ends."""
 
-    def __init__(self, stream: Any, lease: Lease, response: Any, load: bool) -> None:  # noqa: ANN401
-        self._stream = stream
+    # What most answers do not tell.
+    _retry_after: float | None = None
+    _load: Load | None = None
+    _queue: float | None = None
+    _processing: float | None = None
+    _size = 0
+    _last = b""
+
+    def __init__(self, response: Any, lease: Lease, failed: bool, load: bool) -> None:  # noqa: ANN401
+        self._stream = response.stream
         self._lease = lease
         self._status: int = response.status_code
-        self._size = 0
-        self._last = b""
-        self._failed = is_failure(self._status)
-        self._retry_after: float | None = None
-        self._load: Load | None = None
-        self._queue: float | None = None
-        self._processing: float | None = None
+        self._failed = failed
         for name, value in response.headers.raw:
             read = _READ.get(name.lower())
             if read is not None:

@@ -97,9 +97,10 @@ class _Transport:
         return False
 
     def _answered(self, response: Any, attempts: Attempts, lease: Lease) -> Any:  # noqa: ANN401
-        if is_failure(response.status_code):
+        failed = is_failure(response.status_code)
+        if failed:
             attempts.failed(lease.id)
-        response.stream = self._body(response.stream, lease, response, self._load)
+        response.stream = self._body(response, lease, failed, self._load)
         return response
 
 
