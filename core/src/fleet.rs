@@ -148,11 +148,16 @@ impl Fleet {
     }
 
     /// Takes what has changed outside the fleet into account: drops drained endpoints that are idle,
-    /// and orders regions by the round trips measured since. Call it now and then off the request path.
+    /// and orders regions by the round trips measured since. Without news the snapshot stays. Call it
+    /// now and then off the request path.
     pub fn refresh(&self) {
         let mut members = lock(&self.inner.members);
+        let before = members.list.len();
         members.list.retain(|member| !member.draining || member.node.in_flight() > 0);
-        self.publish(&mut members);
+        let nearer = self.inner.shared.nearer.swap(0, Ordering::Relaxed) != 0;
+        if nearer || members.list.len() != before {
+            self.publish(&mut members);
+        }
     }
 
     pub(crate) fn set_model(&self, model: Arc<Model>) -> Result<(), ConfigError> {

@@ -203,7 +203,9 @@ impl Node {
     /// [`Fleet::refresh`](crate::Fleet::refresh).
     pub fn record_round_trip(&self, round_trip: Duration) {
         let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
-        self.round_trip.fetch_min(nanos, Ordering::Relaxed);
+        if self.round_trip.fetch_min(nanos, Ordering::Relaxed) > nanos {
+            self.shared.nearer.store(1, Ordering::Relaxed);
+        }
     }
 
     /// The data plane could not connect to it: it is left alone for a jittered backoff.

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) slowest: Slowest,
     /// Endpoints in the fleet that are not draining.
     pub(crate) fleet_size: AtomicU32,
+    /// Not 0 if an endpoint's round trip was found shorter since the last refresh.
+    pub(crate) nearer: AtomicU32,
     /// Who was ejected for failures, and until when. Touched only when an ejection is due.
     ejected: Mutex<Vec<(Weak<Node>, Time)>>,
 }
@@ -70,6 +72,7 @@ impl Shared {
             counters: Counters::default(),
             slowest: Slowest::default(),
             fleet_size: AtomicU32::new(0),
+            nearer: AtomicU32::new(0),
             ejected: Mutex::new(Vec::new()),
         }
     }

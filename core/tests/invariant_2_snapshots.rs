@@ -33,6 +33,19 @@ fn node(balancer: &Balancer, id: &str) -> Arc<Node> {
 }
 
 #[test]
+fn a_refresh_without_news_keeps_the_snapshot() {
+    let balancer = Balancer::builder().endpoints([Endpoint::new("a")]).build().unwrap();
+    let fleet = balancer.fleet();
+    let version = fleet.snapshot().version();
+    fleet.refresh();
+    assert_eq!(fleet.snapshot().version(), version);
+    fleet.snapshot().nodes()[0].record_round_trip(std::time::Duration::from_millis(1));
+    fleet.refresh();
+    fleet.refresh();
+    assert_eq!(fleet.snapshot().version(), version + 1);
+}
+
+#[test]
 fn signals_outlive_snapshots() {
     let balancer = balancer(&["a"]);
     pick(&balancer).finish(START + MS, Outcome::success());
