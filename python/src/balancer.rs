@@ -84,23 +84,20 @@ impl Balancer {
         &self.core
     }
 
-    /// Where to connect to.
     pub(crate) fn address(&self, node: &Node, py: Python<'_>) -> Py<PyString> {
         Face::address(node, self.owner, py)
     }
 
-    /// The endpoint's id.
     pub(crate) fn id(&self, node: &Node, py: Python<'_>) -> Py<PyString> {
         Face::id(node, self.owner, py)
     }
 
-    /// The user's object at an endpoint.
     #[inline]
     pub(crate) fn value(&self, node: &Node, py: Python<'_>) -> Option<Py<PyAny>> {
         Face::of(node, self.owner).value(py)
     }
 
-    /// Its lock is held only while attached, so never by another thread at a fork.
+    /// Locked only while attached, so never by another thread at a fork.
     #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
