@@ -24,7 +24,8 @@ pub struct Context<'a> {
     pub deadline: Option<Time>,
     /// Endpoints that this request has already been sent to: a retry goes elsewhere where it can.
     pub tried: &'a [EndpointId],
-    /// An id that ties the attempts of one request together in the decision log.
+    /// An id that ties the attempts of one request together in the decision log; 0 if it has only this
+    /// one, and the log numbers it.
     pub event: u64,
 }
 

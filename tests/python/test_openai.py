@@ -1,5 +1,6 @@
 """The real OpenAI client through the transport."""
 
+import json
 import threading
 
 import httpx2
@@ -151,3 +152,21 @@ def test_class_by_extra_headers(server, tmp_path):
         client.chat.completions.create(**ASK)
     assert '"class":"told"' in log.read_text() and '"class":"rule"' in log.read_text()
     assert "x-trimtab-class" not in served.seen[0].headers
+
+
+def test_the_attempts_of_one_request_share_an_event_in_the_log(server, tmp_path):
+    served, log = server(busy), tmp_path / "log.jsonl"
+    other = server(busy)
+    with (
+        trimtab.Balancer([served.url, other.url], log=log, consecutive_failures=0) as lb,
+        sync_client(lb) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(openai.APIError):
+                client.chat.completions.create(**ASK)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    events = [row["event"] for row in rows]
+    assert len(set(events)) == 2
+    assert all(0 < event < 2**63 for event in events)
+    assert [row["attempt"] > 0 for row in rows] == [row["kind"] == "retry" for row in rows]
+    assert len(rows) > 2

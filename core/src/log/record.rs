@@ -73,7 +73,7 @@ impl Record {
         let node = candidates.node(chosen);
         Self {
             sequence,
-            event: context.event,
+            event: if context.event == 0 { sequence + 1 } else { context.event },
             attempt: u32::try_from(context.tried.len()).unwrap_or(u32::MAX),
             at: now,
             class: context.request_class.map(Into::into),

@@ -19,7 +19,7 @@ pub enum Kind {
 pub struct Row {
     /// Version of this layout.
     pub v: u32,
-    /// Ties the attempts of one request together.
+    /// Ties the attempts of one request of one client together.
     pub event: u64,
     /// 0 for the first attempt.
     pub attempt: u32,

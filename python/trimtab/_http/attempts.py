@@ -8,6 +8,8 @@ remembers where the last failure of that task or thread was.
 
 from __future__ import annotations
 
+import itertools
+import random
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,8 +20,10 @@ RETRY_HEADER = b"x-stainless-retry-count"
 LOAD_FORMAT = (b"endpoint-load-metrics-format", b"JSON")
 _OURS = frozenset({b"host", CLASS_HEADER, KEY_HEADER, RETRY_HEADER})
 
-# Whose failure, which path, and the ids of the endpoints tried.
-_failed: ContextVar[tuple[int, bytes, tuple[str, ...]] | None] = ContextVar(
+# Ties a request's attempts together in the decision log. 63 bits, which all readers keep whole.
+_events = itertools.count(random.getrandbits(62) + 1)
+# Whose failure, which path, the ids of the endpoints tried, and the request's event.
+_failed: ContextVar[tuple[int, bytes, tuple[str, ...], int] | None] = ContextVar(
     "trimtab_failed", default=None
 )
 
@@ -27,7 +31,7 @@ _failed: ContextVar[tuple[int, bytes, tuple[str, ...]] | None] = ContextVar(
 class Attempts:
     """One request's attempts, in one call of the transport."""
 
-    __slots__ = ("_owner", "_path", "headers", "is_retry", "key", "request_class", "tried")
+    __slots__ = ("_owner", "_path", "event", "headers", "is_retry", "key", "request_class", "tried")
 
     def __init__(self, owner: int, request: Any, route_of: RouteOf | None, load: bool) -> None:  # noqa: ANN401
         """Read ``request`` for the transport ``owner``."""
@@ -37,6 +41,7 @@ class Attempts:
         self.key: str | bytes | int | None = None
         self.tried: list[str] = []
         self.is_retry = False
+        self.event = next(_events)
         self.headers: RawHeaders = [(b"Host", b"")]
         add = self.headers.append
         for header in request.headers.raw:
@@ -62,6 +67,7 @@ class Attempts:
             last = _failed.get()
             if last is not None and last[:2] == (owner, self._path):
                 self.tried.extend(last[2])
+                self.event = last[3]
 
     def _tell(self, route: Route) -> None:
         # A header of this one request says more than a rule for all.
@@ -72,4 +78,4 @@ class Attempts:
 
     def failed(self, endpoint: str) -> None:
         """Remember that the request failed at ``endpoint``, for the retry that may follow."""
-        _failed.set((self._owner, self._path, (*self.tried, endpoint)))
+        _failed.set((self._owner, self._path, (*self.tried, endpoint), self.event))

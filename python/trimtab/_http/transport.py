@@ -72,6 +72,7 @@ class _Transport:
                 key=attempts.key,
                 request_class=attempts.request_class,
                 tried=attempts.tried or None,
+                event=attempts.event,
             )
         except NoEndpoints as error:
             raise self._lib.ConnectError(str(error)) from error
