@@ -16,7 +16,7 @@ use crate::{
 
 /// Candidates noted in one row.
 const CANDIDATES: usize = 64;
-/// Fleets above this get no propensity: it takes a sort.
+/// Fleets above this get no propensity, which takes a sort, and no sums over the fleet.
 const RANKED: usize = 1024;
 
 /// A decision whose outcome is not known yet.
@@ -30,6 +30,7 @@ pub struct Record {
     region: Option<Box<str>>,
     deadline: Option<Duration>,
     key: Option<u64>,
+    client: Option<Client>,
     fleet: u32,
     eligible: u32,
     candidates: Vec<Seen>,
@@ -56,6 +57,26 @@ struct Seen {
     propensity: Option<f64>,
 }
 
+/// This process's traffic to the whole fleet.
+#[derive(Debug)]
+struct Client {
+    in_flight: u64,
+    rate: f64,
+}
+
+impl Client {
+    /// `None` for fleets where the sum would take too long.
+    fn new(snapshot: &Snapshot, now: Time) -> Option<Self> {
+        let nodes = snapshot.nodes();
+        (nodes.len() <= RANKED).then(|| {
+            let recent = nodes.iter().map(|node| node.recent(now));
+            let ended: u64 = recent.map(|recent| recent.successes + recent.failures).sum();
+            let in_flight = nodes.iter().map(|node| u64::from(node.in_flight())).sum();
+            Self { in_flight, rate: ended as f64 / 10.0 }
+        })
+    }
+}
+
 impl Record {
     pub(super) fn begin(
         sequence: u64,
@@ -80,6 +101,7 @@ impl Record {
             region: context.region.map(Into::into),
             deadline: context.deadline.map(|deadline| deadline.since(now)),
             key: context.key,
+            client: Client::new(snapshot, now),
             fleet: snapshot.nodes().len() as u32,
             eligible: candidates.eligible().count() as u32,
             candidates: noted
@@ -132,6 +154,8 @@ impl Record {
             region: self.region.map(String::from),
             deadline_ms: self.deadline.map(millis),
             key: self.key,
+            client_in_flight: self.client.as_ref().map(|client| client.in_flight),
+            client_rate: self.client.as_ref().map(|client| client.rate),
             fleet: self.fleet,
             eligible: self.eligible,
             archetype: endpoint.archetype(&shared.archetype_labels),

@@ -41,6 +41,12 @@ pub struct Row {
     pub deadline_ms: Option<f64>,
     /// Hash of the request's key.
     pub key: Option<u64>,
+    /// Requests of this client under way, at all endpoints.
+    #[serde(default)]
+    pub client_in_flight: Option<u64>,
+    /// Requests of this client that ended in the last ten seconds, a second.
+    #[serde(default)]
+    pub client_rate: Option<f64>,
     /// Endpoints in the fleet.
     pub fleet: u32,
     /// Endpoints that could be chosen.

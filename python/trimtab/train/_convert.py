@@ -28,12 +28,24 @@ _TEXT = [
     "status",
     "censored",
 ]
-_WHOLE = ["v", "attempt", "sequence", "fleet", "eligible", "in_flight", "code", "bytes", "tokens"]
+_WHOLE = [
+    "v",
+    "attempt",
+    "sequence",
+    "client_in_flight",
+    "fleet",
+    "eligible",
+    "in_flight",
+    "code",
+    "bytes",
+    "tokens",
+]
 _HASHES = ("event", "key")
 _NUMBERS = [
     "ts",
     "sample_weight",
     "deadline_ms",
+    "client_rate",
     "propensity",
     "epsilon",
     "latency_ms",
