@@ -1,8 +1,8 @@
 //! A request under way: who it went to, since when, and the duty to say how it ended.
 //!
 //! The lease counts in the endpoint's in-flight number from pick to end, and ends exactly once:
-//! by [`Lease::finish`], by [`Lease::cancel`], or by being dropped (a cancellation whose time is
-//! not known), whatever path a cancelled future or a panic takes.
+//! by [`Lease::finish`], by [`Lease::cancel`], by [`Lease::discard`] if nothing was sent, or by being
+//! dropped (a cancellation whose time is not known), whatever path a cancelled future or a panic takes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -149,6 +149,27 @@ impl Lease {
         }
         self.tell_policy(now, None);
         self.log(Some(now), None);
+        true
+    }
+
+    /// Nothing was sent: the in-flight count is given back, and neither the endpoint's signals and
+    /// counters nor the decision log hear of the pick. The policy is told that it ended with no result,
+    /// so that a breaker's probe that was not sent is not waited for.
+    pub fn discard(mut self) {
+        self.discard_in_place();
+    }
+
+    /// As [`Lease::discard`], for an owner that keeps the lease. False, with nothing done, if it had
+    /// ended.
+    pub fn discard_in_place(&mut self) -> bool {
+        if self.ended {
+            return false;
+        }
+        self.release();
+        self.record = None;
+        // A prediction that was not put to the test is not held against anybody.
+        (self.charge, self.wait) = (0, 0);
+        self.tell_policy(self.started, None);
         true
     }
 

@@ -308,6 +308,11 @@ fn a_probe_cannot_get_lost() {
     let probe = world.pick();
     assert_eq!(probe.mode(), Mode::Policy);
     probe.cancel(now);
+    world.wait(Duration::from_millis(1));
+    let unsent = world.pick();
+    assert_eq!(unsent.mode(), Mode::Policy);
+    unsent.discard();
+    world.wait(Duration::from_millis(1));
     for mood in [Mood::NoModel, Mood::Ineligible, Mood::Defers] {
         world.primary.set(mood);
         assert_ne!(world.succeed(), Mode::Policy);

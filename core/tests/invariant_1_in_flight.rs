@@ -9,7 +9,8 @@ use std::{
 };
 
 use trimtab_core::{
-    Balancer, Context, Endpoint, Failure, Lease, Node, Outcome, Rng, Time,
+    Balancer, Context, Counts, Endpoint, Failure, Lease, Node, Outcome, Rng, Time,
+    log::DecisionLog,
     policy::{Candidates, Choice, Feedback, Picker, Policy, Refusal},
 };
 
@@ -57,13 +58,18 @@ fn held(balancer: &Balancer) -> (u32, Duration) {
 
 #[test]
 fn every_way_to_end_gives_back_exactly_one() {
-    let ends: [fn(Lease); 10] = [
+    let ends: [fn(Lease); 12] = [
         |lease| lease.finish(START + MS, Outcome::success()),
         |lease| lease.finish(START + MS, Outcome::failure(Failure::Status)),
         |lease| lease.finish(START + MS, Outcome::failure(Failure::Connect)),
         |lease| lease.finish(START + MS, Outcome::ignore()),
         |lease| lease.cancel(START + MS),
         drop,
+        Lease::discard,
+        |mut lease| {
+            assert!(lease.discard_in_place());
+            assert!(!lease.discard_in_place() && !lease.cancel_in_place(START + MS));
+        },
         |mut lease| {
             lease.first_byte(START + MS);
             drop(lease);
@@ -92,6 +98,27 @@ fn every_way_to_end_gives_back_exactly_one() {
     }
     drop(other);
     assert_eq!(held(&balancer), (0, Duration::ZERO));
+}
+
+/// What was picked but never sent leaves no trace: no row, no count, no latency.
+#[test]
+fn a_discarded_pick_leaves_no_trace() {
+    let log = Arc::new(DecisionLog::new("c", 1.0, 8, Duration::ZERO).unwrap());
+    let balancer = Balancer::builder()
+        .policy(Charging)
+        .endpoints([Endpoint::new("a")])
+        .log(Arc::clone(&log))
+        .build()
+        .unwrap();
+    pick(&balancer).discard();
+    assert_eq!(log.pop(), None);
+    assert_eq!(log.dropped(), 0);
+    let snapshot = balancer.fleet().snapshot();
+    let node = &snapshot.nodes()[0];
+    assert_eq!((node.total(), node.cancelled(), node.mean_latency()), (Counts::default(), 0, None));
+    assert_eq!(node.peak_latency(START), None);
+    pick(&balancer).finish(START + MS, Outcome::ignore());
+    assert!(log.pop().is_some(), "what was sent is logged");
 }
 
 #[test]
