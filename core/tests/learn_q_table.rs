@@ -15,9 +15,8 @@ use trimtab_core::{
 };
 
 fn balancer(policy: QTable, endpoints: Vec<Endpoint>) -> Balancer {
-    let config = FailSafeConfig::default();
     Balancer::builder()
-        .policy(FailSafe::new(policy, PeakEwma::default(), config))
+        .policy(policy.guarded())
         .endpoints(endpoints)
         .unix_origin(ORIGIN)
         .build()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    FailSafe, FailSafeConfig, GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, QTable,
-    Random, Rendezvous, RoundRobin, SourceHash, WeightedRoundRobin,
+    GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, QTable, Random, Rendezvous,
+    RoundRobin, SourceHash, WeightedRoundRobin,
 };
 use crate::{error::ConfigError, learn::Model, locality::Place, rng::Rng};
 
@@ -24,8 +24,8 @@ pub const POLICY_NAMES: &[&str] = &[
 
 /// The policy called `name`, with default settings.
 ///
-/// `q_table` comes behind a [`FailSafe`] with `peak_ewma` as its fallback, and may be given its model
-/// later. `here` is where this process is, for `geo_score`. `rng` gives the turn-taking policies their
+/// `q_table` comes [guarded](QTable::guarded) by `peak_ewma`, and may be given its model later; for a
+/// model that may grow too old, build it with [`QTable::with_max_age`]. `here` is where this process is, for `geo_score`. `rng` gives the turn-taking policies their
 /// start, so that many clients do not march in step.
 ///
 /// # Errors
@@ -50,11 +50,7 @@ pub fn by_name(
         "source_hash" => Box::new(SourceHash::default()),
         "rendezvous" => Box::new(Rendezvous::default()),
         "geo_score" => Box::new(GeoScore::new(here.clone())),
-        "q_table" => Box::new(FailSafe::new(
-            QTable::new(model),
-            PeakEwma::default(),
-            FailSafeConfig::default(),
-        )),
+        "q_table" => Box::new(QTable::new(model).guarded()),
         _ => {
             return Err(ConfigError::UnknownPolicy { name: name.to_owned(), known: POLICY_NAMES });
         }

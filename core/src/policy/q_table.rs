@@ -18,7 +18,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Candidates, Choice, Fallback, Feedback, Mode, PeakEwma, Picker, Policy, Refusal, propensity,
+    Candidates, Choice, FailSafe, FailSafeConfig, Fallback, Feedback, Mode, PeakEwma, Picker,
+    Policy, Refusal, propensity,
 };
 use crate::{
     cell::Cell,
@@ -31,7 +32,7 @@ use crate::{
 
 const SCAN_UP_TO: usize = 64;
 
-/// See the [module](self). Use it behind a [`FailSafe`](super::FailSafe), as
+/// See the [module](self). Use it [guarded](QTable::guarded), as
 /// [`by_name("q_table")`](super::by_name) does.
 #[derive(Debug)]
 pub struct QTable {
@@ -45,10 +46,23 @@ impl QTable {
         Self { model: Arc::new(Cell::new(Arc::new(model))), max_age: None }
     }
 
-    /// Refuses a model whose training window ended longer ago than this.
+    /// Refuses a model whose training window ended longer ago than this. Needs the balancer's
+    /// [`unix_origin`](crate::Builder::unix_origin).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use trimtab_core::policy::QTable;
+    /// let policy = QTable::new(None).with_max_age(Duration::from_secs(86_400)).guarded();
+    /// ```
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
+    }
+
+    /// Behind a [`FailSafe`] with its default settings and [`PeakEwma`] as the fallback: what
+    /// [`by_name("q_table")`](super::by_name) returns.
+    pub fn guarded(self) -> FailSafe {
+        FailSafe::new(self, PeakEwma::default(), FailSafeConfig::default())
     }
 }
 
