@@ -98,6 +98,12 @@ impl Picker for Moody {
             }
         }
     }
+
+    /// Of the sound moods; the others do not keep to it.
+    fn propensities(&self, _: &Candidates<'_>, out: &mut [f64]) -> bool {
+        out[0] = 1.0;
+        self.get() != Mood::NoModel
+    }
 }
 
 struct World {
@@ -188,6 +194,9 @@ fn whatever_the_primary_does_the_request_goes_on_and_is_counted_and_logged() {
             (row.mode.as_str(), row.fallback_reason.as_deref()),
             ("fallback", Some(why.as_str()))
         );
+        let sampled_by_the_primary = mood == Mood::Defers;
+        let propensity = if sampled_by_the_primary { 1.0 } else { 0.5 };
+        assert_eq!(row.propensity, Some(propensity), "{mood:?}");
         // And the fallback is the fallback policy: over many picks both that are up get some.
         let used: std::collections::BTreeSet<_> =
             (0..50).map(|_| world.pick().id().clone()).collect();
@@ -233,12 +242,17 @@ fn failing_requests_open_it_and_one_probe_closes_it() {
     world.wait(Duration::from_millis(2400));
     assert_eq!(world.succeed(), Mode::Fallback(Fallback::BreakerOpen));
     world.wait(Duration::from_millis(2600));
+    while world.log.pop().is_some() {}
     let probe = world.pick();
     assert_eq!(probe.mode(), Mode::Policy);
     for _ in 0..10 {
         assert_eq!(world.succeed(), Mode::Fallback(Fallback::BreakerOpen), "one probe at a time");
+        let row = world.log.pop().expect("every request is logged");
+        assert_eq!(row.propensity, Some(0.5), "the fallback's");
     }
     probe.finish(world.now, Outcome::success());
+    let row = world.log.pop().expect("every request is logged");
+    assert_eq!(row.propensity, Some(1.0), "the primary's, whose choice the probe is");
     for _ in 0..10 {
         assert_eq!(world.succeed(), Mode::Policy, "closed");
     }

@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     node::Node,
     outcome::{Failure, Outcome, Verdict},
-    policy::{Candidates, Mode},
+    policy::{Candidates, Choice, Mode},
     snapshot::{Picked, Snapshot},
     sync::Ordering,
     time::Time,
@@ -184,16 +184,26 @@ impl Record {
 }
 
 /// The true probabilities: exploration's share for each eligible one, and the policy's for the rest.
+///
+/// They are computed right after the pick, from signals that other threads may have changed meanwhile.
+/// Where they then say that what was chosen could not be, none are told. Where they say only that it
+/// was more or less likely than it was, that stands: the error is of the size of one request's effect
+/// on the scores.
 fn propensities(picked: &Picked<'_>, candidates: &Candidates<'_>) -> Option<Vec<f64>> {
     let n = candidates.len();
     if n > RANKED {
         return None;
     }
     let mut all = vec![0.0; n];
-    if !picked.tier.picker.propensities(candidates, &mut all) {
+    let Choice { index: chosen, mode, .. } = picked.choice;
+    if !picked.tier.picker.propensities_by(mode, candidates, &mut all) {
         return None;
     }
-    let epsilon = candidates.node(picked.choice.index).shared.explore;
+    let possible = mode == Mode::Explored || all[chosen] > 0.0;
+    if !possible || !all.iter().all(|p| p.is_finite()) {
+        return None;
+    }
+    let epsilon = candidates.node(chosen).shared.explore;
     let eligible = candidates.eligible().count().max(1) as f64;
     for (index, p) in all.iter_mut().enumerate() {
         let uniform = if candidates.is_eligible(index) { 1.0 / eligible } else { 0.0 };

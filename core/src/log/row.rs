@@ -60,7 +60,9 @@ pub struct Row {
     /// This process's requests there before this one. Also among the candidates; here flat, so that
     /// training reads no nested column.
     pub in_flight: u32,
-    /// The probability with which it was chosen.
+    /// The probability with which it was chosen, computed right after the pick. Null if the policy
+    /// cannot tell, and if other threads' requests had changed the scores so much meanwhile that the
+    /// choice had become impossible; smaller changes go unnoticed.
     pub propensity: Option<f64>,
     /// Whether chance decided for the log's sake.
     pub explored: bool,

@@ -169,6 +169,19 @@ impl Picker for Guarded {
         self.fallback.propensities(candidates, out)
     }
 
+    fn propensities_by(&self, mode: Mode, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
+        use Fallback::{BreakerOpen, Invalid, NotANumber, Panicked};
+        match mode {
+            // Whatever the breaker's state: its probe is the primary's choice too.
+            Mode::Policy => self.primary.propensities_by(mode, candidates, out),
+            // What the primary would say of itself is not what happened.
+            Mode::Fallback(BreakerOpen | Invalid | NotANumber | Panicked) => {
+                self.fallback.propensities(candidates, out)
+            }
+            Mode::Fallback(_) | Mode::Explored => self.propensities(candidates, out),
+        }
+    }
+
     fn score(&self, candidates: &Candidates<'_>, index: usize) -> f64 {
         let score = self.primary.score(candidates, index);
         if score.is_nan() { self.fallback.score(candidates, index) } else { score }

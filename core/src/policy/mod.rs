@@ -110,6 +110,12 @@ pub trait Picker: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The same given who made the choice. A picker that hands some choices on to another answers for
+    /// the one that chose; for all others it makes no difference.
+    fn propensities_by(&self, _mode: Mode, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
+        self.propensities(candidates, out)
+    }
+
     /// What the picker compares candidates by, lower first; NaN if nothing. For logs.
     fn score(&self, _candidates: &Candidates<'_>, _index: usize) -> f64 {
         f64::NAN
