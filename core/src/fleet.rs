@@ -49,6 +49,13 @@ struct Member {
     draining: bool,
 }
 
+impl Member {
+    /// Whether it takes no new requests and its last one has ended.
+    fn is_drained(&self) -> bool {
+        self.draining && self.node.in_flight() == 0
+    }
+}
+
 impl Fleet {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -82,9 +89,11 @@ impl Fleet {
     }
 
     /// Adds an endpoint, or describes one anew that is already there: its signals stay, unless its
-    /// address changed. A draining endpoint that is added takes requests again.
+    /// address changed. A draining endpoint that is added takes requests again; other drained ones that
+    /// are idle are dropped.
     pub fn add(&self, endpoint: Endpoint) {
         let mut members = lock(&self.inner.members);
+        members.list.retain(|member| member.node.id() == endpoint.id() || !member.is_drained());
         self.upsert(&mut members, endpoint);
         self.publish(&mut members);
     }
@@ -102,8 +111,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sends an endpoint no new requests. It stays in sight until its last request ends and
-    /// [`Fleet::refresh`] finds it idle.
+    /// Sends an endpoint no new requests. It stays in sight until its last request has ended and then
+    /// [`Fleet::refresh`] or [`Fleet::add`] finds it idle.
     ///
     /// # Errors
     /// [`ConfigError::UnknownId`].
@@ -153,7 +162,7 @@ impl Fleet {
     pub fn refresh(&self) {
         let mut members = lock(&self.inner.members);
         let before = members.list.len();
-        members.list.retain(|member| !member.draining || member.node.in_flight() > 0);
+        members.list.retain(|member| !member.is_drained());
         let nearer = self.inner.shared.nearer.swap(0, Ordering::Relaxed) != 0;
         if nearer || members.list.len() != before {
             self.publish(&mut members);

@@ -99,6 +99,31 @@ fn a_draining_endpoint_ends_what_it_has_and_goes() {
     assert_eq!(balancer.fleet().snapshot().nodes().len(), 1);
 }
 
+/// Endpoints that come and go without anybody calling `refresh` do not pile up; one that has a request
+/// stays, and one that is added again is itself.
+#[test]
+fn drained_endpoints_do_not_pile_up() {
+    let balancer = balancer(&["a"]);
+    let lease = pick(&balancer);
+    let fleet = balancer.fleet();
+    fleet.add(Endpoint::new("b"));
+    fleet.drain(lease.id()).unwrap();
+    for which in 0..100 {
+        let endpoint = Endpoint::new(format!("c{which}"));
+        fleet.add(endpoint.clone());
+        fleet.drain(endpoint.id()).unwrap();
+        assert_eq!(fleet.snapshot().nodes().len(), 3, "a, b and the last one");
+    }
+    let node = Arc::clone(&fleet.snapshot().nodes()[2]);
+    fleet.add(Endpoint::new("c99"));
+    assert!(Arc::ptr_eq(&node, &fleet.snapshot().nodes()[2]), "drained no more, with its signals");
+    lease.finish(START, Outcome::success());
+    fleet.add(Endpoint::new("d"));
+    let ids: Vec<_> =
+        fleet.snapshot().nodes().iter().map(|node| node.id().as_str().to_owned()).collect();
+    assert_eq!(ids, ["b", "c99", "d"]);
+}
+
 #[test]
 fn failed_discovery_keeps_the_fleet() {
     let balancer = balancer(&["a", "b"]);
