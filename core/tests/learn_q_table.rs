@@ -177,3 +177,21 @@ fn endpoints_without_labels_are_known_by_id() {
     assert_eq!(serve(&balancer, Some("short"), Time::ZERO), [PICKS, 0]);
     assert_eq!(fallbacks(&balancer), []);
 }
+
+/// In a large fleet two of each archetype are drawn. With ten of two thousand up the draws mostly find
+/// nobody: the table decides nevertheless, among those that are up. Now and then the draws find only
+/// the slower archetype, one pick in 26 (38 expected of 1000, so 200 is 26 sigma).
+#[test]
+fn the_last_ones_of_a_large_fleet_are_found() {
+    let world = World { kinds: (0..2000).map(|server| server % 2).collect(), ..World::crossed() };
+    let balancer = balancer(QTable::new(Some(Arc::new(crossed_model()))), world.endpoints());
+    for node in &balancer.fleet().snapshot().nodes()[10..] {
+        node.connect_failed(Time::ZERO);
+    }
+    let slower = [
+        serve(&balancer, Some("short"), Time::ZERO)[1],
+        serve(&balancer, Some("long"), Time::ZERO)[0],
+    ];
+    assert!(slower.iter().all(|picks| *picks < PICKS / 5), "{slower:?}");
+    assert_eq!(fallbacks(&balancer), []);
+}

@@ -31,6 +31,8 @@ use crate::{
 };
 
 const SCAN_UP_TO: usize = 64;
+/// Draws in an archetype that may hit ineligible endpoints.
+const BLIND_DRAWS: usize = 8;
 
 /// See the [module](self). Use it [guarded](QTable::guarded), as
 /// [`by_name("q_table")`](super::by_name) does.
@@ -181,7 +183,7 @@ impl Ready {
     }
 
     /// The best supported candidate: all of them compared in a small fleet, else two of each
-    /// archetype. `Err` if a score is not a number.
+    /// archetype, or all again where the draws found nobody eligible. `Err` if a score is not a number.
     fn best(
         &self,
         candidates: &Candidates<'_>,
@@ -190,21 +192,44 @@ impl Ready {
     ) -> Result<Option<usize>, Fallback> {
         let mut best = Best::default();
         if candidates.len() <= SCAN_UP_TO {
-            for index in candidates.eligible() {
-                best.offer(index, self.score(candidates, class, index), rng)?;
-            }
+            self.scan(candidates, class, rng, &mut best)?;
             return Ok(best.index);
         }
-        for members in &self.members {
-            for _ in 0..2 {
+        for (archetype, members) in self.members.iter().enumerate() {
+            if self.model.cell(class, archetype).is_none() {
+                continue;
+            }
+            let mut left = 2;
+            for _ in 0..BLIND_DRAWS {
                 let Some(index) = members.get(rng.below(members.len())) else { break };
                 let index = *index as usize;
                 if candidates.is_eligible(index) {
                     best.offer(index, self.score(candidates, class, index), rng)?;
+                    left -= 1;
+                }
+                if left == 0 {
+                    break;
                 }
             }
         }
+        if best.index.is_none() {
+            self.scan(candidates, class, rng, &mut best)?;
+        }
         Ok(best.index)
+    }
+
+    #[inline]
+    fn scan(
+        &self,
+        candidates: &Candidates<'_>,
+        class: usize,
+        rng: &mut Rng,
+        best: &mut Best,
+    ) -> Result<(), Fallback> {
+        for index in candidates.eligible() {
+            best.offer(index, self.score(candidates, class, index), rng)?;
+        }
+        Ok(())
     }
 
     fn choice(
@@ -265,7 +290,8 @@ impl Picker for Table {
         match ready.best(candidates, class, rng).map_err(Refusal::Fallback)? {
             Some(index) => Ok(ready.choice(candidates, class, index, Mode::Policy)),
             None if candidates.eligible().next().is_none() => Err(Refusal::NoneEligible),
-            None => Err(Refusal::Fallback(Fallback::UnsupportedClass)),
+            // The class has support, so its endpoints have just gone down.
+            None => Err(Refusal::Fallback(Fallback::Invalid)),
         }
     }
 
