@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use trimtab_core::{Balancer, RetryBudget};
+use trimtab_core::{Balancer, RetryBudget, Time};
 
 use super::{LoadBalancer, MakeEndpoint};
 use crate::{
     classify::{Classify, HttpClassifier},
+    clock::Clock,
     route::ContextFn,
 };
 
@@ -22,6 +23,8 @@ pub struct Builder {
     pub(super) max_attempts: u32,
     pub(super) replay_limit: usize,
     pub(super) budget: Arc<RetryBudget>,
+    /// The budget's zero, since its milliseconds are 32 bits: one for all who share it.
+    pub(super) born: Time,
 }
 
 impl Builder {
@@ -34,6 +37,7 @@ impl Builder {
             max_attempts: 3,
             replay_limit: 64 * 1024,
             budget: Arc::new(RetryBudget::default()),
+            born: Clock::process().now(),
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Inner<M> {
     pub(super) max_attempts: u32,
     pub(super) replay_limit: usize,
     budget: Arc<RetryBudget>,
-    /// The budget's zero: its milliseconds are 32 bits.
+    /// The budget's zero; see [`Builder`].
     born: Time,
     owner: u64,
 }
@@ -62,17 +62,16 @@ impl<M: MakeEndpoint> LoadBalancer<M> {
     }
 
     pub(super) fn from_builder(builder: Builder, make: M) -> Self {
-        let clock = Clock::process();
         let inner = Inner {
             make,
             balancer: builder.balancer,
-            clock,
+            clock: Clock::process(),
             classify: builder.classify,
             context: builder.context,
             max_attempts: builder.max_attempts,
             replay_limit: builder.replay_limit,
             budget: builder.budget,
-            born: clock.now(),
+            born: builder.born,
             owner: next_owner(),
         };
         Self { inner: Arc::new(inner) }
@@ -143,5 +142,27 @@ impl<M> Clone for LoadBalancer<M> {
 impl<M> fmt::Debug for LoadBalancer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadBalancer").field("balancer", &self.inner.balancer).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(_: &Arc<Node>) {}
+
+    /// Two zeros further apart than the budget's tolerance would refill it at each change of hands.
+    #[test]
+    fn clients_that_share_a_budget_count_its_time_from_one_zero() {
+        let balancer = Balancer::builder().endpoints([trimtab_core::Endpoint::new("e0")]).build();
+        let builder = Builder::new(balancer.unwrap());
+        let first = builder.clone().build(idle);
+        let then = Clock::process().now();
+        while Clock::process().now() == then {}
+        let second = builder.build(idle);
+        let later = Clock::process().now() + std::time::Duration::from_secs(120);
+        assert_eq!(first.inner.since_birth(later), second.inner.since_birth(later));
+        while first.inner.withdraw(later) {}
+        assert!(!second.inner.withdraw(later), "it is one budget");
     }
 }
