@@ -250,6 +250,19 @@ async fn statuses_in_head_and_trailers_tell_success_from_failure() {
 }
 
 #[tokio::test]
+async fn an_http_status_in_place_of_a_grpc_status_is_a_failure() {
+    for code in [302, 400, 401, 403, 404, 429, 503] {
+        let server = Server::start(Http::Two, move |_| async move { support::status(code) }).await;
+        let balancer = balancer(&[&server]);
+        assert!(double(&channel(balancer.clone()), 1).await.is_err());
+        let node = only(&balancer);
+        assert_eq!((node.total().successes, node.total().failures), (0, 1), "{code}");
+        assert_eq!(node.mean_latency(), None, "{code} must not look like a fast success");
+        assert_idle(&balancer);
+    }
+}
+
+#[tokio::test]
 async fn a_timeout_ends_the_call_and_counts_against_the_endpoint() {
     let server = calculator().await;
     let balancer = balancer(&[&server]);

@@ -1,6 +1,7 @@
 //! gRPC answers: the status comes in the head (trailers-only) or in the trailers.
 //!
-//! Sources: the gRPC specification's status codes and gRFC A6's pushback.
+//! Sources: the gRPC specification's status codes and its mapping of HTTP statuses, and gRFC A6's
+//! pushback.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use super::{Classify, http_status::with_load, server_time::with_server_time};
 /// | `UNKNOWN`, `INTERNAL`, `DATA_LOSS` | failure | what HTTP calls 500 |
 /// | `UNAVAILABLE`, `RESOURCE_EXHAUSTED` | failure | 503 and 429 |
 /// | `UNIMPLEMENTED` | failure | 501: while a new method rolls out, an old server refuses it fast and would attract it all |
-/// | none at all | failure | the server or a proxy died half-way; by HTTP status where there is one |
+/// | none, and an HTTP status other than 200 | failure | what answered was no gRPC server: a proxy, or a wrong route |
+/// | none at all | failure | the server or a proxy died half-way |
 ///
 /// `grpc-retry-pushback-ms` on a failure says how long to leave the endpoint alone; a negative one
 /// says not to retry, which is no time. The load report is ORCA's trailer.
@@ -35,10 +37,9 @@ impl Classify for GrpcClassifier {
             // Provisional: the trailers will say.
             Outcome::success()
         } else {
-            let failed = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-            let outcome =
-                if failed { Outcome::failure(Failure::Status) } else { Outcome::success() };
-            outcome.with_status(status.as_u16())
+            // No gRPC server answered: a wrong route, a proxy's login, a proxy that is overloaded. gRPC
+            // maps each to an error, and a fast one must not attract.
+            Outcome::failure(Failure::Status).with_status(status.as_u16())
         };
         with_server_time(with_load(outcome, headers), headers)
     }
