@@ -12,8 +12,7 @@ use super::{Classify, load_report, retry_after, server_time::with_server_time};
 ///
 /// `Retry-After`, in seconds or as a date, is honoured on 429 and 503. Load reports come in
 /// `endpoint-load-metrics` (`JSON`, `TEXT` or `BIN`) or `endpoint-load-metrics-bin`, the server's own
-/// times in `server-timing` (`queue;dur=..., processing;dur=...`) or Envoy's
-/// `x-envoy-upstream-service-time`.
+/// times in `server-timing` (`queue;dur=..., processing;dur=...`).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct HttpClassifier {}

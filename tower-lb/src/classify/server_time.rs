@@ -1,9 +1,8 @@
 //! The server's own measure of its time.
 //!
 //! Source: W3C Server Timing, `server-timing: queue;dur=1.250, processing;dur=93.412` in milliseconds,
-//! in the head or the trailers. Where a proxy only gives the whole, `x-envoy-upstream-service-time`
-//! stands for the processing: it holds the queue and the proxy's network too, so a measure of the
-//! server's own goes before it.
+//! in the head or the trailers. A proxy's `x-envoy-upstream-service-time` is not read: it holds the
+//! queue and the network beside the work, so it is the measure of neither.
 
 use std::time::Duration;
 
@@ -11,11 +10,9 @@ use http::{HeaderMap, HeaderName};
 use trimtab_core::Outcome;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// `outcome` with the times that `headers` tell; what cannot be read is passed over.
 pub(super) fn with_server_time(mut outcome: Outcome, headers: &HeaderMap) -> Outcome {
-    let mut told = false;
     for value in headers.get_all(SERVER_TIMING) {
         for metric in value.to_str().unwrap_or_default().split(',') {
             let (name, parameters) = metric.split_once(';').unwrap_or((metric, ""));
@@ -26,12 +23,8 @@ pub(super) fn with_server_time(mut outcome: Outcome, headers: &HeaderMap) -> Out
             };
             if let Some(took) = duration(parameters) {
                 *slot = Some(took);
-                told = true;
             }
         }
-    }
-    if !told && let Some(value) = headers.get(UPSTREAM_TIME) {
-        outcome.server_processing = value.to_str().ok().and_then(millis);
     }
     outcome
 }
@@ -62,14 +55,12 @@ mod tests {
     }
 
     #[test]
-    fn server_timing_goes_before_what_a_proxy_measured() {
+    fn a_servers_own_times_are_told_and_a_proxys_are_not() {
         let timing = (SERVER_TIMING, "cache;desc=hit, queue;dur=1.250, processing;dur=\"93.412\"");
-        let proxy = (UPSTREAM_TIME, "120");
-        assert_eq!(
-            times(&[timing.clone(), proxy.clone()]),
-            (Some(MICRO * 1250), Some(MICRO * 93_412))
-        );
-        assert_eq!(times(&[proxy]), (None, Some(MICRO * 120_000)));
+        let proxy = (HeaderName::from_static("x-envoy-upstream-service-time"), "120");
+        let own = (Some(MICRO * 1250), Some(MICRO * 93_412));
+        assert_eq!(times(&[timing, proxy.clone()]), own);
+        assert_eq!(times(&[proxy]), (None, None), "it holds the queue and the network too");
     }
 
     #[test]
@@ -77,6 +68,5 @@ mod tests {
         for nonsense in ["queue;dur=-1", "queue;dur=NaN", "queue", "", "processing;dur=1e400"] {
             assert_eq!(times(&[(SERVER_TIMING, nonsense)]), (None, None), "{nonsense}");
         }
-        assert_eq!(times(&[(UPSTREAM_TIME, "soon")]), (None, None));
     }
 }
