@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use tower_lb::{
     body::ReplayBody,
     error::{Reach, TransportError},
     policy::{RoundRobin, SourceHash},
+    trimtab_core::{RetryBudget, log::DecisionLog},
 };
 
 fn in_turn(endpoints: usize) -> Balancer {
@@ -158,6 +160,27 @@ async fn what_may_have_been_processed_is_not_sent_again() {
         assert!(!error.is_unprocessed());
         assert_idle(&balancer);
     }
+}
+
+#[tokio::test]
+async fn an_attempt_that_the_budget_does_not_pay_for_leaves_no_trace() {
+    let log = Arc::new(DecisionLog::new("test", 1.0, 64, Duration::ZERO).unwrap());
+    let endpoints = (0..3).map(|n| Endpoint::new(format!("e{n}")));
+    let balancer = Balancer::builder()
+        .policy(RoundRobin::default())
+        .endpoints(endpoints)
+        .log(Arc::clone(&log))
+        .build()
+        .unwrap();
+    // The first refusal moves on for free; after the second it is the budget's to say.
+    let scripted = Scripted::new([refused(), refused()]);
+    let builder = Builder::new(balancer.clone()).retry_budget(RetryBudget::new(0.0, 0.0, 0.0));
+    let service = scripted.over(builder);
+    assert!(service.oneshot(Request::new(Empty::new())).await.is_err());
+    assert_eq!(scripted.sent().len(), 2);
+    assert_eq!(std::iter::from_fn(|| log.pop()).count(), 2, "a row for each attempt that was sent");
+    assert_idle(&balancer);
+    assert!(balancer.fleet().snapshot().nodes().iter().all(|node| node.cancelled() == 0));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@
 use bytes::Bytes;
 use http::{Request, request::Parts};
 use http_body::Body;
-use trimtab_core::{Context, EndpointId, Lease, Outcome, Time};
+use trimtab_core::{Context, EndpointId, Lease, Time};
 
 use super::{MakeEndpoint, in_flight::InFlight, service::Inner};
 use crate::{
@@ -98,7 +98,7 @@ impl<B: Body<Data = Bytes>> Attempts<B> {
         if free || elsewhere && balancer.withdraw(now) {
             return Ok(lease);
         }
-        lease.finish(now, Outcome::ignore());
+        lease.discard();
         Err(failure)
     }
 
