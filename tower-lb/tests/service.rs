@@ -378,7 +378,7 @@ async fn context_comes_from_the_extension_or_the_function() {
 }
 
 #[tokio::test]
-async fn an_empty_fleet_is_a_clear_error() {
+async fn a_fleet_that_drains_is_a_clear_error() {
     let balancer = in_turn(1);
     balancer.fleet().drain(&"e0".into()).unwrap();
     let scripted = Scripted::new([]);
