@@ -54,6 +54,8 @@
 //! # Limits
 //!
 //! - An answered request is not sent again, whatever its status.
+//! - The pooled client opens as many HTTP/1.1 connections to an endpoint as requests are in flight
+//!   there. Where that is too many, put `tower::limit::ConcurrencyLimit` before the balancer.
 //! - HTTP/1.1 upgrades and `CONNECT` are not supported by the pooled client.
 //! - A request that a server closes an idle HTTP/1.1 connection on, in the moment in which it is
 //!   written, fails: nobody can tell whether it was processed. `hyper::Config::idle_timeout` should be

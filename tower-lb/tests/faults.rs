@@ -542,34 +542,50 @@ async fn requests_that_wait_for_a_stream_when_the_server_goes_away_are_not_lost(
     assert_idle(&balancer);
 }
 
-#[tokio::test]
-async fn idle_connections_are_closed_in_time() {
-    let (closed, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (seen, open) = (Arc::clone(&closed), Arc::clone(&count));
+/// A server, the connections made to it, and how many of those have ended.
+async fn counting(http: Http) -> (Server, Arc<AtomicUsize>) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
     let server = Server::accept("127.0.0.1:0".parse().unwrap(), move |tcp: TcpStream| {
-        let (seen, open) = (Arc::clone(&seen), Arc::clone(&open));
+        let count = Arc::clone(&count);
         async move {
-            open.fetch_add(1, Ordering::SeqCst);
             let service = hyper::service::service_fn(|_| async {
                 tokio::task::yield_now().await;
                 Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
             });
             let io = hyper_util::rt::TokioIo::new(tcp);
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
-            seen.fetch_add(1, Ordering::SeqCst);
+            let _ = match http {
+                Http::One => {
+                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
+                }
+                Http::Two => {
+                    let executor = hyper_util::rt::TokioExecutor::new();
+                    hyper::server::conn::http2::Builder::new(executor)
+                        .serve_connection(io, service)
+                        .await
+                }
+            };
+            count.fetch_add(1, Ordering::SeqCst);
         }
     })
     .await;
-    let balancer = in_turn([server.endpoint()]);
-    let mut config = Config::default();
-    (config.max_idle, config.idle_timeout) = (2, Duration::from_millis(10));
-    let client = client_with::<Body>(Builder::new(balancer.clone()), config).unwrap();
-    let answers = join_all((0..5).map(|_| whole(&client, get()))).await;
-    assert!(answers.iter().all(Result::is_ok));
-    until("all are closed", || {
-        let open = count.load(Ordering::SeqCst);
-        open > 0 && closed.load(Ordering::SeqCst) == open
-    })
-    .await;
-    drop(client);
+    (server, ended)
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_in_time() {
+    for http in [Http::One, Http::Two] {
+        let (server, ended) = counting(http).await;
+        let balancer = in_turn([server.endpoint()]);
+        let protocol = if http == Http::One { Protocol::Http1 } else { Protocol::Http2 };
+        let mut config = Config::default().with_protocol(protocol);
+        (config.max_idle, config.idle_timeout) = (2, Duration::from_millis(10));
+        let client = client_with::<Body>(Builder::new(balancer.clone()), config).unwrap();
+        let answers = join_all((0..5).map(|_| whole(&client, get()))).await;
+        assert!(answers.iter().all(Result::is_ok));
+        let ended = || ended.load(Ordering::SeqCst);
+        until("all are closed", || ended() > 0 && ended() == server.connections()).await;
+        assert_eq!(whole(&client, get()).await.unwrap(), 200, "{http:?}: another opens");
+        assert_idle(&balancer);
+    }
 }

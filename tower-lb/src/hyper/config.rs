@@ -13,9 +13,11 @@ pub struct Config {
     /// Longest time for name resolution, TCP, TLS and HTTP/2's preface together. Default 5 s: a server
     /// that does not accept by then serves nobody.
     pub connect_timeout: Duration,
-    /// HTTP/1.1 connections kept open without a request, for each endpoint. Default 32.
+    /// HTTP/1.1 connections kept open without a request, for each endpoint. Default 32. Those with a
+    /// request are as many as the requests: what bounds them is a limit of concurrency before the
+    /// balancer.
     pub max_idle: usize,
-    /// How long they are kept. Default 50 s: many servers close at 60 s, and a connection that the
+    /// How long a connection without a request is kept, of HTTP/1.1 or HTTP/2. Default 50 s: many servers close at 60 s, and a connection that the
     /// server closes while a request is on its way loses the request.
     pub idle_timeout: Duration,
     /// HTTP/2 connections to one endpoint. Default 8.

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -25,12 +25,16 @@ use crate::error::BoxError;
 pub(super) struct Http2<B> {
     sender: SendRequest<B>,
     load: Arc<Load>,
+    /// Sweeps that found it without a stream since one was taken.
+    idle: u32,
 }
 
 #[derive(Debug)]
 struct Load {
     streams: AtomicUsize,
     limit: AtomicUsize,
+    /// A stream was taken since the last sweep.
+    used: AtomicBool,
 }
 
 /// One stream on a connection; given back when dropped.
@@ -52,7 +56,11 @@ where
         max_streams: usize,
     ) -> Self {
         let limit = max_streams.min(connection.current_max_send_streams());
-        let load = Load { streams: AtomicUsize::new(0), limit: AtomicUsize::new(limit) };
+        let load = Load {
+            streams: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            used: AtomicBool::new(true),
+        };
         let load = Arc::new(load);
         let driver = Driver { connection, load: Arc::clone(&load), max_streams };
         tokio::spawn(async move {
@@ -60,7 +68,7 @@ where
                 tracing::debug!(%error, "HTTP/2 connection ended");
             }
         });
-        Self { sender, load }
+        Self { sender, load, idle: 0 }
     }
 }
 
@@ -74,17 +82,26 @@ impl<B> Http2<B> {
         self.load.streams.load(Ordering::Relaxed)
     }
 
+    /// Sweeps in a row, this one included, in which it had no stream.
+    pub(super) fn swept(&mut self) -> u32 {
+        let used = self.load.used.swap(false, Ordering::Relaxed) || self.streams() > 0;
+        self.idle = if used { 0 } else { self.idle + 1 };
+        self.idle
+    }
+
     /// A stream, if there is room for one.
     pub(super) fn take(&self) -> Option<(SendRequest<B>, Stream)> {
         let limit = self.load.limit.load(Ordering::Relaxed);
         let room = |streams: usize| (streams < limit).then_some(streams + 1);
         self.load.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        self.load.used.store(true, Ordering::Relaxed);
         Some((self.sender.clone(), Stream { load: Arc::clone(&self.load) }))
     }
 
     /// A stream whether there is room or not: the request waits inside the connection.
     pub(super) fn take_anyway(&self) -> (SendRequest<B>, Stream) {
         self.load.streams.fetch_add(1, Ordering::Relaxed);
+        self.load.used.store(true, Ordering::Relaxed);
         (self.sender.clone(), Stream { load: Arc::clone(&self.load) })
     }
 }

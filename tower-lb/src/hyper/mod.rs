@@ -21,7 +21,8 @@
 //! - **HTTP/1.1** connections are kept alive: the last used first, at most [`Config::max_idle`] an
 //!   endpoint, for at most [`Config::idle_timeout`].
 //! - **HTTP/2** requests share a connection up to the peer's limit of streams; further connections open
-//!   when streams run out, up to [`Config::max_http2_connections`]. Pings can find dead peers.
+//!   when streams run out, up to [`Config::max_http2_connections`], and close after [`Config::idle_timeout`]
+//!   without a stream. Pings can find dead peers.
 //! - **A connection that cannot be made** fails the attempt, which moves on to another endpoint, and
 //!   starts a background task that tries again after a full-jitter backoff, needs no traffic, and tells
 //!   the balancer when the endpoint answers. The task ends when the endpoint is back or gone.

@@ -133,7 +133,9 @@ impl<B> Pool<B> {
         connections.idle.retain(|(sender, since)| {
             !sender.is_closed() && f64::from(now.wrapping_sub(*since)) <= limit
         });
-        connections.shared.retain(|connection| !connection.is_closed());
+        connections.shared.retain_mut(|connection| {
+            !connection.is_closed() && f64::from(connection.swept()) <= limit
+        });
     }
 
     fn wake_one(&self, connections: &mut Connections<B>) {
