@@ -589,3 +589,25 @@ async fn idle_connections_are_closed_in_time() {
         assert_idle(&balancer);
     }
 }
+
+#[tokio::test]
+async fn a_client_that_is_dropped_closes_its_connections() {
+    for http in [Http::One, Http::Two] {
+        let (server, ended) = counting(http).await;
+        let balancer = in_turn([server.endpoint()]);
+        let client = speaking(&balancer, http);
+        let clone = client.clone();
+        let answers = join_all((0..5).map(|_| whole(&client, get()))).await;
+        assert!(answers.iter().all(Result::is_ok));
+        drop(client);
+        assert_eq!(whole(&clone, get()).await.unwrap(), 200);
+        assert!(ended.load(Ordering::SeqCst) < server.connections(), "a clone keeps them");
+        // One ends after its client.
+        let last = clone.clone().oneshot(get()).await.unwrap();
+        drop(clone);
+        last.into_body().collect().await.unwrap();
+        let all = || ended.load(Ordering::SeqCst) == server.connections();
+        until("all are closed, although the balancer lives on", all).await;
+        assert_idle(&balancer);
+    }
+}

@@ -8,7 +8,8 @@ use trimtab_core::Node;
 /// Makes a service for each endpoint; once, when the first request goes there.
 ///
 /// The service lives as long as the endpoint's node: as long as the fleet or a request holds it, across
-/// all changes of the fleet. It must not hold the node itself, or neither would ever go: keep a
+/// all changes of the fleet, and longer than the [`LoadBalancer`](super::LoadBalancer) that had it made:
+/// close in `M`'s drop what it holds open, and make one `LoadBalancer` and clone it. It must not hold the node itself, or neither would ever go: keep a
 /// [`Weak`](std::sync::Weak) if it needs one. Any function of this shape will do:
 ///
 /// ```

@@ -20,7 +20,8 @@ use crate::{
     body::ReplayBody,
 };
 
-/// A balanced HTTP client for requests with bodies of type `B`.
+/// A balanced HTTP client for requests with bodies of type `B`. Make one and clone it: clones share the
+/// connections, and the last one dropped closes them.
 pub type Client<B> = LoadBalancer<Connector<B>>;
 
 /// A client with default settings.
@@ -48,8 +49,12 @@ where
     Ok(builder.build(connector))
 }
 
-/// Makes the pooled client of each endpoint.
-pub struct Connector<B> {
+/// Makes the pooled client of each endpoint. Dropped, which it is with the last clone of its client, it
+/// closes their connections.
+pub struct Connector<B>
+where
+    B: Send + 'static,
+{
     dialer: Arc<Dialer>,
     keeper: Arc<Keeper<ReplayBody<B>>>,
 }
@@ -110,7 +115,14 @@ where
     }
 }
 
-impl<B> std::fmt::Debug for Connector<B> {
+/// The nodes of the fleet, which may live on, would keep the pools open.
+impl<B: Send + 'static> Drop for Connector<B> {
+    fn drop(&mut self) {
+        self.keeper.close();
+    }
+}
+
+impl<B: Send + 'static> std::fmt::Debug for Connector<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector").field("config", &self.dialer.config).finish_non_exhaustive()
     }

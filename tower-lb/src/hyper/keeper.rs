@@ -47,6 +47,14 @@ impl<B: Send + 'static> Keeper<B> {
         }
     }
 
+    /// The client is gone.
+    pub(super) fn close(&self) {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        for pool in pools.iter().filter_map(Weak::upgrade) {
+            pool.close();
+        }
+    }
+
     fn tick(&self, count: u32) {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.upgrade().inspect(|pool| pool.sweep(EVERY)).is_some());

@@ -28,6 +28,8 @@
 //!   the balancer when the endpoint answers. The task ends when the endpoint is back or gone.
 //! - **Connecting goes on** when the request that asked for it is given up: the next one finds the
 //!   connection ready.
+//! - **The last clone of a client** that is dropped closes its connections, those at work with their last
+//!   answer. Clone a client rather than make another: each one made has connections of its own.
 //!
 //! Tasks are spawned on the Tokio runtime that requests run on. None of them keeps the balancer alive.
 

@@ -43,6 +43,8 @@ pub(super) struct Pool<B> {
     /// The last thing that happened to a connection was that it could not be made.
     pub(super) down: AtomicBool,
     pub(super) reconnecting: AtomicBool,
+    /// The client is gone: nothing is kept open.
+    closed: AtomicBool,
 }
 
 struct Connections<B> {
@@ -98,7 +100,27 @@ impl<B> Pool<B> {
             waiting: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             reconnecting: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
+    }
+
+    /// The client is gone: connections close, the idle ones now and the others with their last answer.
+    /// The node keeps the pool itself until it leaves the fleet.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        let mut connections = self.lock();
+        connections.idle.clear();
+        connections.shared.clear();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// HTTP/1.1 connections to keep at most: those that somebody waits for, and some to spare.
+    fn spare(&self, connections: &Connections<B>) -> usize {
+        let idle = if self.is_closed() { 0 } else { self.dialer.config.max_idle };
+        idle.max(connections.line.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections<B>> {
@@ -109,7 +131,7 @@ impl<B> Pool<B> {
     /// An HTTP/1.1 connection has done its request and is ready for the next.
     pub(super) fn give_back(&self, sender: http1::SendRequest<B>) {
         let mut connections = self.lock();
-        if connections.idle.len() >= self.dialer.config.max_idle.max(connections.line.len()) {
+        if connections.idle.len() >= self.spare(&connections) {
             return;
         }
         let now = connections.sweeps;
@@ -228,8 +250,7 @@ where
                 // Until now they may have waited for one connection for all.
                 let first = connections.http2.replace(false) != Some(false);
                 let now = connections.sweeps;
-                let spare = self.dialer.config.max_idle.max(connections.line.len());
-                if connections.idle.len() < spare {
+                if connections.idle.len() < self.spare(&connections) {
                     connections.idle.push_back((sender, now));
                 }
                 if !first {
@@ -237,6 +258,7 @@ where
                     return;
                 }
             }
+            Opened::Http2(_) if self.is_closed() && connections.line.is_empty() => return,
             Opened::Http2(connection) => {
                 connections.http2 = Some(true);
                 connections.refused = None;

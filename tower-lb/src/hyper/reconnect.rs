@@ -1,7 +1,7 @@
 //! Getting an endpoint back that could not be connected to, without traffic.
 //!
-//! One task an endpoint, from the failure until it answers, its node is gone, or a request got through
-//! by itself. The waits have full jitter, `U(0, min(cap, base x 2^n))`, so that the clients of a server
+//! One task an endpoint, from the failure until it answers, its node or the client is gone, or a request
+//! got through by itself. The waits have full jitter, `U(0, min(cap, base x 2^n))`, so that the clients of a server
 //! that restarts do not arrive together. The connection that succeeds stays in the pool.
 
 use std::{
@@ -35,7 +35,7 @@ where
         tokio::time::sleep(delay).await;
         let Some(pool) = running.0.upgrade() else { return };
         let Some(node) = pool.node.upgrade() else { return };
-        if !pool.down.load(Ordering::Relaxed) {
+        if !pool.down.load(Ordering::Relaxed) || pool.is_closed() {
             return;
         }
         match pool.dialer.open(&pool.address).await {
