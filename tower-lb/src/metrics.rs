@@ -8,14 +8,16 @@
 //! | `trimtab_in_flight` | gauge | `endpoint` |
 //! | `trimtab_latency_seconds` | histogram, to the first byte of successes | `endpoint` |
 //! | `trimtab_retries_total` | counter | `endpoint` that the request left |
-//! | `trimtab_ejections_total`, `trimtab_returns_total`, `trimtab_fail_open_total` | counter | |
-//! | `trimtab_fallbacks_total` | counter | `reason` |
-//! | `trimtab_log_dropped_total` | counter | |
+//! | `trimtab_ejections_total`, `trimtab_returns_total`, `trimtab_fail_open_total` | counter | `balancer` |
+//! | `trimtab_fallbacks_total` | counter | `balancer`, `reason` |
+//! | `trimtab_log_dropped_total` | counter | `balancer` |
 //!
 //! An endpoint's handles are made when the first request goes there, so install the recorder before;
 //! from then on a count is an atomic addition. Without the feature all of this is nothing. The last
-//! three rows are kept by the balancer and published by [`publish`], which the hyper and tonic clients
-//! call every second.
+//! three rows are kept by the balancer and published by `publish`, which the hyper and tonic clients call
+//! every second. Their label `balancer` is [`Builder::name`](crate::Builder::name): without one, two
+//! balancers in a process would overwrite each other's counts. The counts of an endpoint are additions,
+//! so that an endpoint of several balancers has their sum.
 
 #[cfg(feature = "metrics")]
 mod facade {
@@ -98,17 +100,21 @@ mod facade {
         }
     }
 
-    /// Publishes what `balancer` has counted itself.
-    pub fn publish(balancer: &Balancer) {
+    /// Publishes what `balancer` has counted itself, under the label `name`: one name a balancer.
+    pub fn publish(balancer: &Balancer, name: &str) {
         let counters = balancer.counters();
-        counter!("trimtab_ejections_total").absolute(counters.ejections);
-        counter!("trimtab_returns_total").absolute(counters.returns);
-        counter!("trimtab_fail_open_total").absolute(counters.fail_open);
+        let total = |metric: &'static str, count: u64| {
+            counter!(metric, "balancer" => name.to_owned()).absolute(count);
+        };
+        total("trimtab_ejections_total", counters.ejections);
+        total("trimtab_returns_total", counters.returns);
+        total("trimtab_fail_open_total", counters.fail_open);
         for (reason, count) in counters.fallbacks {
-            counter!("trimtab_fallbacks_total", "reason" => reason.as_str()).absolute(count);
+            let labels = [("balancer", name.to_owned()), ("reason", reason.as_str().to_owned())];
+            counter!("trimtab_fallbacks_total", &labels).absolute(count);
         }
         if let Some(log) = balancer.log() {
-            counter!("trimtab_log_dropped_total").absolute(log.dropped());
+            total("trimtab_log_dropped_total", log.dropped());
         }
     }
 }

@@ -84,7 +84,14 @@ fn every_event_is_counted_once() {
     assert_eq!(endpoint("latency_seconds", "good", ""), 3);
     assert_eq!(endpoint("in_flight", "good", ""), 0);
     assert_eq!(endpoint("in_flight", "bad", ""), 0);
-    assert_eq!((kept.get("trimtab_ejections_total "), kept.get("trimtab_returns_total ")), (2, 1));
+    let total = |name: &str| kept.get(&format!("trimtab_{name}_total balancer=chat"));
+    assert_eq!((total("ejections"), total("returns")), (2, 1));
+    // Another balancer, of which nothing happened, overwrites none of it.
+    let other = Balancer::builder().endpoints([Endpoint::new("x")]).build().unwrap();
+    metrics::with_local_recorder(&kept, || tower_lb::metrics::publish(&other, "search"));
+    assert_eq!((total("ejections"), total("returns")), (2, 1));
+    assert_eq!(kept.get("trimtab_ejections_total balancer=search"), 0);
+    assert_eq!(kept.get("trimtab_fallbacks_total balancer=search,reason=no_model"), 0);
 }
 
 async fn requests() {
@@ -112,5 +119,5 @@ async fn requests() {
         }
     }
     drop(service.oneshot(Request::new(Empty::new())).await.unwrap());
-    tower_lb::metrics::publish(&balancer);
+    tower_lb::metrics::publish(&balancer, "chat");
 }

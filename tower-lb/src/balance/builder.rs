@@ -1,6 +1,9 @@
 //! Settings of a [`LoadBalancer`].
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use trimtab_core::{Balancer, RetryBudget, Time};
 
@@ -18,6 +21,7 @@ use crate::{
 #[must_use]
 pub struct Builder {
     pub(super) balancer: Balancer,
+    pub(super) name: Arc<str>,
     pub(super) classify: Arc<dyn Classify>,
     pub(super) context: Option<ContextFn>,
     pub(super) max_attempts: u32,
@@ -32,6 +36,7 @@ impl Builder {
     pub fn new(balancer: Balancer) -> Self {
         Self {
             balancer,
+            name: next_name(),
             classify: Arc::new(HttpClassifier::default()),
             context: None,
             max_attempts: 3,
@@ -44,6 +49,18 @@ impl Builder {
     /// What it balances by.
     pub fn balancer(&self) -> &Balancer {
         &self.balancer
+    }
+
+    /// What the balancer is called in metrics and spans, to tell several in one process apart; a number
+    /// in order of their making if not told.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// Tells success from failure; [`HttpClassifier`] if not told.
@@ -80,4 +97,10 @@ impl Builder {
     pub fn build<M: MakeEndpoint>(self, make: M) -> LoadBalancer<M> {
         LoadBalancer::from_builder(self, make)
     }
+}
+
+/// A name that no other balancer of this process has been given, counted from 1.
+pub(crate) fn next_name() -> Arc<str> {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    (LAST.fetch_add(1, Ordering::Relaxed) + 1).to_string().into()
 }

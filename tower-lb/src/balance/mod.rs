@@ -9,6 +9,8 @@ mod make;
 mod service;
 
 pub use builder::Builder;
+#[cfg(feature = "hyper")]
+pub(crate) use builder::next_name;
 pub use future::ResponseFuture;
 pub(crate) use in_flight::Reading;
 pub use layer::LoadBalancerLayer;

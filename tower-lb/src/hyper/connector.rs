@@ -16,7 +16,7 @@ use super::{
     pool::Pool,
 };
 use crate::{
-    balance::{Builder, LoadBalancer, MakeEndpoint},
+    balance::{Builder, LoadBalancer, MakeEndpoint, next_name},
     body::ReplayBody,
 };
 
@@ -44,7 +44,7 @@ pub fn client_with<B>(builder: Builder, config: Config) -> Result<Client<B>, Add
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
 {
-    let connector = Connector::new(builder.balancer(), config);
+    let connector = Connector::named(builder.balancer(), config, builder.shared_name());
     connector.check(builder.balancer())?;
     Ok(builder.build(connector))
 }
@@ -65,8 +65,14 @@ where
 {
     /// Connections for `balancer`'s endpoints as `config` says.
     pub fn new(balancer: &Balancer, config: Config) -> Self {
+        Self::named(balancer, config, next_name())
+    }
+
+    /// As [`Connector::new`], for a balancer that its [`Builder`] calls `name`: the one under which the
+    /// balancer's own counters are published.
+    pub fn named(balancer: &Balancer, config: Config, name: impl Into<Arc<str>>) -> Self {
         let dialer = Dialer::new(config);
-        let keeper = Keeper::new(balancer.clone());
+        let keeper = Keeper::new(balancer.clone(), name.into());
         keeper.start();
         Self { dialer: Arc::new(dialer), keeper }
     }

@@ -22,14 +22,17 @@ const REFRESH_EVERY: u32 = 10;
 
 pub(super) struct Keeper<B> {
     balancer: Balancer,
+    /// The label of its metrics.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code))]
+    name: Arc<str>,
     pools: Mutex<Vec<Weak<Pool<B>>>>,
     running: AtomicBool,
 }
 
 impl<B: Send + 'static> Keeper<B> {
-    pub(super) fn new(balancer: Balancer) -> Arc<Self> {
+    pub(super) fn new(balancer: Balancer, name: Arc<str>) -> Arc<Self> {
         let pools = Mutex::default();
-        Arc::new(Self { balancer, pools, running: AtomicBool::new(false) })
+        Arc::new(Self { balancer, name, pools, running: AtomicBool::new(false) })
     }
 
     pub(super) fn watch(self: &Arc<Self>, pool: &Arc<Pool<B>>) {
@@ -65,7 +68,7 @@ impl<B: Send + 'static> Keeper<B> {
             self.balancer.fleet().refresh();
         }
         #[cfg(feature = "metrics")]
-        crate::metrics::publish(&self.balancer);
+        crate::metrics::publish(&self.balancer, &self.name);
     }
 }
 

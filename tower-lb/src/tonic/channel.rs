@@ -33,7 +33,8 @@ pub struct Channel {
 /// and fails with an error that names the endpoint if there is none. [`try_channel`] checks at once.
 pub fn channel(balancer: Balancer) -> Channel {
     let builder = grpc(Builder::new(balancer));
-    let connector = Connector::new(builder.balancer(), http2(Config::default()));
+    let config = http2(Config::default());
+    let connector = Connector::named(builder.balancer(), config, builder.shared_name());
     Channel { client: builder.build(connector) }
 }
 
