@@ -61,6 +61,13 @@
 //!   written, fails: nobody can tell whether it was processed. `hyper::Config::idle_timeout` should be
 //!   under the servers'.
 //!
+//! # What it tells
+//!
+//! Through `tracing`: a span `balanced_request` a request, at debug level, with `balancer`, `policy`,
+//! `endpoint`, `mode`, `attempts` and `outcome` (as it stood at the answer's head); events when an
+//! attempt fails or a fallback chooses (debug), when an endpoint is ejected or cannot be reached (warn),
+//! and when it is back (info). Through [`metrics`]: counts.
+//!
 //! # Cost
 //!
 //! `cargo bench -p tower-lb --all-features --bench throughput` compares with the bare clients (`benches/results`). Of what

@@ -154,7 +154,7 @@ impl<B: Body<Data = Bytes>> Attempts<B> {
     }
 
     /// The number of the attempt under way, from 1.
-    fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> u32 {
         self.tried.len() as u32 + 1
     }
 }

@@ -12,9 +12,10 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
-use tracing::Span;
+use tracing::{Span, field::Empty};
 #[cfg(feature = "tonic")]
 use trimtab_core::{Failure, Outcome};
+use trimtab_core::{Lease, Verdict, policy::Mode};
 
 use super::{
     MakeEndpoint,
@@ -68,7 +69,15 @@ where
     pub(super) fn new(balancer: Arc<Inner<M>>, request: Request<B>) -> Self {
         let (attempts, body) = Attempts::new(&balancer, request);
         let state = State::Picking { body: Some(body), allowed: Allowed::First };
-        let span = tracing::debug_span!("balanced_request", endpoint = tracing::field::Empty);
+        let span = tracing::debug_span!(
+            "balanced_request",
+            balancer = &*balancer.name,
+            policy = balancer.balancer.policy_name(),
+            endpoint = Empty,
+            mode = Empty,
+            attempts = Empty,
+            outcome = Empty,
+        );
         Self { balancer, attempts, state, span }
     }
 
@@ -82,6 +91,7 @@ where
             StateProj::Picking { .. } | StateProj::Done => None,
         };
         this.state.set(State::Done);
+        this.span.record("outcome", "timeout");
         let endpoint = attempt.as_ref().map(|attempt| attempt.lease().id().clone());
         if let Some(attempt) = attempt {
             attempt.finish(Outcome::failure(Failure::Timeout));
@@ -109,7 +119,7 @@ where
                 StateProj::Picking { body, allowed } => {
                     let (allowed, body) = (*allowed, body.take());
                     this.attempts.pick(this.balancer, allowed).map(|lease| {
-                        this.span.record("endpoint", lease.id().as_str());
+                        note_pick(this.span, &lease, this.attempts.number());
                         let (service, meters) = this.balancer.endpoint(lease.node());
                         let attempt = Some(InFlight::new(lease, meters, this.balancer.clock));
                         State::Waiting { service, body, attempt }
@@ -137,7 +147,8 @@ where
                         Ok(response) => {
                             this.state.set(State::Done);
                             this.attempts.answered();
-                            return Poll::Ready(Ok(leased(this.balancer, attempt, response)));
+                            let answer = leased(this.balancer, attempt, response, this.span);
+                            return Poll::Ready(Ok(answer));
                         }
                         Err(error) => {
                             this.attempts.failed(this.balancer, attempt, error.into()).map(picking)
@@ -150,6 +161,7 @@ where
                 Ok(state) => this.state.set(state),
                 Err(error) => {
                     this.state.set(State::Done);
+                    this.span.record("outcome", "error");
                     return Poll::Ready(Err(error));
                 }
             }
@@ -164,14 +176,39 @@ where
     State::Picking { body: Some(body), allowed }
 }
 
+/// Where the attempt goes, and who decided that.
+fn note_pick(span: &Span, lease: &Lease, attempt: u32) {
+    let mode = match lease.mode() {
+        Mode::Policy => "policy",
+        Mode::Explored => "explored",
+        Mode::Fallback(reason) => {
+            let reason = reason.as_str();
+            tracing::debug!(endpoint = %lease.id(), reason, "a fallback chose the endpoint");
+            "fallback"
+        }
+        _ => "other",
+    };
+    span.record("endpoint", lease.id().as_str());
+    span.record("mode", mode);
+    span.record("attempts", attempt);
+}
+
 /// The answer, holding its lease.
 fn leased<M, B: Body>(
     balancer: &Inner<M>,
     attempt: Option<InFlight>,
     response: Response<B>,
+    span: &Span,
 ) -> Response<LeasedBody<B>> {
     let attempt = attempt.expect("invariant: Sent is left when it is answered");
     let outcome = balancer.classify.head(response.status(), response.headers());
+    // So far: the body is still to come, and with it a gRPC status.
+    let verdict = match outcome.verdict {
+        Verdict::Success => "success",
+        Verdict::Failure(failure) => failure.as_str(),
+        _ => "ignored",
+    };
+    span.record("outcome", verdict);
     let reading = Reading::new(attempt, Arc::clone(&balancer.classify), outcome);
     response.map(|body| LeasedBody::new(body, reading))
 }

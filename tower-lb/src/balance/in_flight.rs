@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use trimtab_core::{Lease, Outcome, Verdict};
+use trimtab_core::{Lease, Outcome, Time, Verdict};
 
 use crate::{classify::Classify, clock::Clock, metrics::Meters};
 
@@ -48,10 +48,24 @@ impl InFlight {
             let now = self.clock.now();
             self.meters.ended(outcome.as_ref());
             match outcome {
-                Some(outcome) => lease.finish(now, outcome),
+                Some(outcome) => finish(lease, now, outcome),
                 None => lease.cancel(now),
             }
         }
+    }
+}
+
+/// Ends the lease, and tells if that took its endpoint out or brought it back. Of requests that end in
+/// the same moment more than one may tell; the balancer's counters are exact.
+fn finish(mut lease: Lease, now: Time, outcome: Outcome) {
+    let (was_up, was_recovering) = (lease.node().is_up(now), lease.node().is_recovering());
+    let verdict = outcome.verdict;
+    lease.finish_in_place(now, outcome);
+    let (endpoint, node) = (lease.id(), lease.node());
+    if was_up && !node.is_up(now) {
+        tracing::warn!(%endpoint, ?verdict, "endpoint ejected");
+    } else if was_recovering && !node.is_recovering() {
+        tracing::info!(%endpoint, "endpoint returned");
     }
 }
 

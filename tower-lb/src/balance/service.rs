@@ -38,6 +38,7 @@ pub struct LoadBalancer<M> {
 pub(super) struct Inner<M> {
     pub(super) make: M,
     pub(super) balancer: Balancer,
+    pub(super) name: Arc<str>,
     pub(super) clock: Clock,
     pub(super) classify: Arc<dyn Classify>,
     pub(super) context: Option<ContextFn>,
@@ -65,6 +66,7 @@ impl<M: MakeEndpoint> LoadBalancer<M> {
         let inner = Inner {
             make,
             balancer: builder.balancer,
+            name: builder.name,
             clock: Clock::process(),
             classify: builder.classify,
             context: builder.context,
