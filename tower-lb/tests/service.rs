@@ -199,6 +199,25 @@ async fn with_one_endpoint_only_a_refusal_by_the_server_is_tried_again_there() {
     }
 }
 
+#[tokio::test]
+async fn what_the_requests_own_body_fails_by_is_not_held_against_the_endpoint() {
+    // A body that is read from another server may well say that a connection was refused.
+    let frames = stream::iter([
+        Ok(Frame::data(Bytes::from_static(b"half"))),
+        Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+    ]);
+    let balancer = in_turn(2);
+    let scripted = Scripted::new([]);
+    let service = scripted.over(Builder::new(balancer.clone()));
+    let error = service.oneshot(Request::new(StreamBody::new(frames))).await.unwrap_err();
+    assert!(!error.is_unprocessed(), "half of it was sent");
+    for node in balancer.fleet().snapshot().nodes() {
+        assert_eq!(node.total().failures, 0);
+        assert!(node.is_up(tower_lb::Clock::process().now()));
+    }
+    assert_idle(&balancer);
+}
+
 /// A body of `sizes` that tells how much of it was read.
 fn streamed(
     sizes: &'static [usize],

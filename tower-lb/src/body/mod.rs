@@ -4,5 +4,5 @@ mod leased;
 mod replay;
 
 pub use leased::LeasedBody;
-pub(crate) use replay::Replay;
 pub use replay::ReplayBody;
+pub(crate) use replay::{Replay, RequestBodyError};

@@ -97,6 +97,11 @@ enum Kept {
 #[error("another attempt has taken this request's body over")]
 struct TakenOver;
 
+/// The caller's body failed: whatever it says is no word of the endpoint's.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body failed")]
+pub(crate) struct RequestBodyError(#[source] BoxError);
+
 impl<B: Body<Data = Bytes>> Replay<B> {
     /// Keeps up to `limit` bytes of `body`; the first attempt's body comes with it.
     pub(crate) fn new(body: B, limit: usize) -> (Self, ReplayBody<B>) {
@@ -229,7 +234,9 @@ where
         if recording.turn != this.turn {
             return Poll::Ready(Some(Err(TakenOver.into())));
         }
-        recording.poll_read(&mut this.next, cx).map_err(Into::into)
+        recording
+            .poll_read(&mut this.next, cx)
+            .map_err(|error| RequestBodyError(error.into()).into())
     }
 
     fn is_end_stream(&self) -> bool {

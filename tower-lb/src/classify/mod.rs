@@ -17,7 +17,10 @@ use trimtab_core::{Failure, Outcome, Verdict};
 pub use grpc::GrpcClassifier;
 pub use http_status::HttpClassifier;
 
-use crate::error::{Reach, TransportError};
+use crate::{
+    body::RequestBodyError,
+    error::{Reach, TransportError},
+};
 
 /// Turns what a transport gives back into [`Outcome`]s. Implement it to count differently what your
 /// servers answer.
@@ -58,14 +61,17 @@ impl Fault {
         Self { reach, outcome }
     }
 
-    /// Looks through `error` and its sources: a [`TransportError`] tells all; a refused connection was
-    /// never made; anything else may have been processed and counts as a broken connection, or a
+    /// Looks through `error` and its sources: a [`TransportError`] tells all; a failure of the request's
+    /// own body says nothing of the endpoint; a refused connection was never made; anything else may have been processed and counts as a broken connection, or a
     /// timeout if it says so.
     pub fn of(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(known) = error.downcast_ref::<TransportError>() {
                 return Self::new(known.reach, outcome(known.verdict));
+            }
+            if error.is::<RequestBodyError>() {
+                return Self::new(Reach::Unknown, Outcome::ignore());
             }
             if let Some(io) = error.downcast_ref::<io::Error>() {
                 match io.kind() {
