@@ -39,7 +39,7 @@ fn all_rows_pushed_before_closing_are_in_the_file_in_order() {
         // A second sink appends.
         let sink = FileSink::spawn(Arc::clone(&log), &path).unwrap();
         for event in part * 5000..(part + 1) * 5000 {
-            request(&balancer, &mut rng, event);
+            request(&balancer, &mut rng, 1 + event);
         }
         let report = sink.close();
         assert_eq!((report.written, report.lost, report.errors), (5000, 0, 0));
@@ -47,7 +47,7 @@ fn all_rows_pushed_before_closing_are_in_the_file_in_order() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let rows: Vec<Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(rows.iter().map(|row| row.event).eq(0..10_000));
+    assert!(rows.iter().map(|row| row.event).eq(1..=10_000));
     assert!(rows.iter().all(|row| row.latency_ms == Some(3.0) && row.candidates.len() == 2));
     assert_eq!(log.dropped(), 0);
 }
