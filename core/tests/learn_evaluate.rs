@@ -23,6 +23,7 @@ fn seen() -> [Seen<'static>; 2] {
         in_flight: 0.0,
         queue_delay_ms: 0.0,
         peak_ms: Some(10.0),
+        weight: 1.0,
         eligible: true,
         propensity: Some(0.25),
     };
@@ -90,6 +91,63 @@ fn an_unsupported_cell_follows_the_baseline() {
     seen[1].peak_ms = Some(1.0);
     let verdict = judge(model(), &[decision(&seen, 0, 10.0), decision(&seen, 1, 90.0)]);
     assert_eq!(verdict.snips_mean_ms, Some(90.0));
+}
+
+/// The baseline is weighted, so its evaluation is: of x at 10 ms and y at 50 ms x 2 in flight it takes
+/// x, unless y carries eleven times as much.
+#[test]
+fn the_baseline_goes_by_weight() {
+    let unknown = |seen: [Seen<'static>; 2]| {
+        let row = |chosen| Decision {
+            class: Some("odd"),
+            ..decision(&seen, chosen, [10.0, 90.0][chosen])
+        };
+        judge(crossed_model(), &[row(0), row(1)]).snips_mean_ms
+    };
+    assert_eq!(unknown(seen()), Some(10.0));
+    let [x, y] = seen();
+    assert_eq!(unknown([x, Seen { weight: 9.0, ..y }]), Some(10.0));
+    assert_eq!(unknown([x, Seen { weight: 11.0, ..y }]), Some(90.0));
+    assert_eq!(unknown([Seen { weight: 0.05, ..x }, y]), Some(90.0));
+    for weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let seen = [x, Seen { weight, ..y }];
+        let mut evaluation = Evaluation::new(Arc::new(crossed_model()));
+        let error = evaluation.add(&decision(&seen, 0, 10.0)).unwrap_err();
+        assert!(
+            matches!(error, RowError::OutOfRange { column: "candidates.weight", .. }),
+            "{error}"
+        );
+    }
+}
+
+/// From the log to the estimate: what a weighted balancer logs is weighed as it was, in lines and in
+/// rows; a log without weights means 1.
+#[test]
+fn weights_come_from_the_log() {
+    let world = World { weights: [1.0, 50.0], clients: 1, explore: 0.0, ..World::crossed() };
+    let balancers = world.balancers(|| Box::new(PeakEwma::default()) as Box<dyn Policy>);
+    let run = world.run(&balancers, 50.0, 1.0, 5);
+    let told: Vec<f64> = run.rows[0].candidates.iter().map(|seen| seen.weight).collect();
+    assert_eq!(told[..4], [1.0, 50.0, 1.0, 50.0]);
+    let text = run.json_lines();
+    assert!(text.contains("\"weight\":50.0") && !text.contains("\"weight\":1.0"));
+    let row: trimtab_core::log::Row = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(row, run.rows[0]);
+
+    let mean = |text: &str| {
+        let mut parts = crossed_parts();
+        parts.classes = vec!["other".into(), "yet another".into()];
+        let mut evaluation = Evaluation::new(Arc::new(Model::new(parts).unwrap()));
+        let mut lines = Lines::new("log.jsonl");
+        lines.push(text.as_bytes(), |line| evaluation.add_json(line)).unwrap();
+        lines.finish(|line| evaluation.add_json(line)).unwrap();
+        evaluation.verdict().unwrap()
+    };
+    // Its own target: every row then counts for just what it was.
+    let same = mean(&text);
+    assert!((same.effective_sample_size - same.used as f64).abs() < 1e-6, "{same:?}");
+    let unweighted = mean(&text.replace("\"weight\":50.0,", ""));
+    assert!(unweighted.effective_sample_size < 0.9 * unweighted.used as f64, "{unweighted:?}");
 }
 
 #[test]

@@ -119,10 +119,22 @@ pub struct Candidate {
     pub load: Option<f64>,
     /// Age of that report.
     pub load_age_ms: Option<f64>,
+    /// Its share of the load relative to the others; left out if 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
     /// Whether it could be chosen.
     pub eligible: bool,
     /// What the policy compared by, lower first.
     pub score: Option<f64>,
     /// The probability with which it would have been chosen.
     pub propensity: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
 }

@@ -56,11 +56,17 @@ impl Picker for PeakEwma {
 /// Expected cost of sending one more request to `node`, in nanoseconds.
 #[inline]
 pub(super) fn load(node: &Node, now: Time) -> f64 {
-    let in_flight = f64::from(node.in_flight());
-    let cost = match node.peak_latency(now) {
-        Some(peak) => f64::from(peak),
+    let peak = node.peak_latency(now).map(f64::from);
+    expected_cost(peak, f64::from(node.in_flight()), f64::from(node.weight()))
+}
+
+/// The formula, in the unit of `peak`; evaluation applies it to logged candidates.
+#[inline]
+pub(crate) fn expected_cost(peak: Option<f64>, in_flight: f64, weight: f64) -> f64 {
+    let cost = match peak {
+        Some(peak) => peak,
         None if in_flight == 0.0 => 0.0,
         None => UNMEASURED,
     };
-    cost * (in_flight + 1.0) / f64::from(node.weight())
+    cost * (in_flight + 1.0) / weight
 }

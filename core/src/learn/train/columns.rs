@@ -54,6 +54,8 @@ pub struct CandidateColumns<'a> {
     pub queue_delay_ms: Option<&'a [f64]>,
     /// Peak-EWMA latency.
     pub peak_ms: Option<&'a [f64]>,
+    /// Their weights; 1 where not told.
+    pub weight: Option<&'a [f64]>,
     /// 1 for those that could be chosen.
     pub eligible: Option<&'a [f64]>,
     /// Probabilities by candidate.
@@ -296,7 +298,8 @@ impl Evaluation {
 impl<'a> CandidateColumns<'a> {
     fn fits(&self, rows: usize) -> bool {
         let listed = self.endpoint.codes.len();
-        let numbers = [self.queue_delay_ms, self.peak_ms, self.eligible, self.propensity];
+        let numbers =
+            [self.queue_delay_ms, self.peak_ms, self.weight, self.eligible, self.propensity];
         let rising = self.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
         let ends = self.offsets.first().zip(self.offsets.last());
         self.offsets.len() == rows + 1
@@ -319,6 +322,7 @@ impl<'a> CandidateColumns<'a> {
                 in_flight: self.in_flight[index],
                 queue_delay_ms: at(self.queue_delay_ms, index).unwrap_or(0.0),
                 peak_ms: at(self.peak_ms, index),
+                weight: at(self.weight, index).unwrap_or(1.0),
                 eligible: at(self.eligible, index).is_none_or(|flag| flag != 0.0),
                 propensity: at(self.propensity, index),
             });

@@ -48,6 +48,7 @@ struct Candidate<'a> {
     in_flight: f64,
     queue_delay_ms: Option<f64>,
     peak_ms: Option<f64>,
+    weight: Option<f64>,
     eligible: Option<bool>,
     propensity: Option<f64>,
 }
@@ -98,6 +99,7 @@ impl<'a> Candidate<'a> {
             in_flight: self.in_flight,
             queue_delay_ms: self.queue_delay_ms.unwrap_or(0.0),
             peak_ms: self.peak_ms,
+            weight: self.weight.unwrap_or(1.0),
             eligible: self.eligible.unwrap_or(true),
             propensity: self.propensity,
         }

@@ -23,12 +23,11 @@ use super::{
 use crate::{
     endpoint::EndpointId,
     learn::{Archetype, Model},
+    policy::peak_ewma::expected_cost,
 };
 
 /// Importance weights are cut off here.
 const CLIP: f64 = 50.0;
-/// An unmeasured endpoint that has its probing request, as peak-EWMA sees it.
-const UNMEASURED: f64 = 1e15;
 
 /// A logged decision.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +63,8 @@ pub struct Seen<'a> {
     pub queue_delay_ms: f64,
     /// Peak-EWMA latency.
     pub peak_ms: Option<f64>,
+    /// Its share of the load relative to the others; 1 where the log does not tell.
+    pub weight: f64,
     /// Whether it could be chosen.
     pub eligible: bool,
     /// The probability with which the logging policy would have chosen it.
@@ -276,6 +277,11 @@ fn check(decision: &Decision<'_>) -> Result<(), RowError> {
             allowed: "(-inf, inf)",
         });
     }
+    let weighs = |seen: &&Seen<'_>| seen.weight > 0.0 && seen.weight.is_finite();
+    if let Some(seen) = decision.candidates.iter().find(|seen| !weighs(seen)) {
+        let (column, value) = ("candidates.weight", seen.weight);
+        return Err(RowError::OutOfRange { column, value, allowed: "(0, inf)" });
+    }
     Ok(())
 }
 
@@ -297,11 +303,7 @@ fn mean_work(model: &Model, archetype: usize) -> f64 {
 
 /// The probabilities of P2C peak-EWMA: the better of two distinct eligible candidates.
 fn peak_ewma(candidates: &[Seen<'_>], out: &mut [f64]) {
-    let load = |seen: &Seen<'_>| match seen.peak_ms {
-        Some(peak) => peak * (seen.in_flight + 1.0),
-        None if seen.in_flight == 0.0 => 0.0,
-        None => UNMEASURED * (seen.in_flight + 1.0),
-    };
+    let load = |seen: &Seen<'_>| expected_cost(seen.peak_ms, seen.in_flight, seen.weight);
     let eligible = || candidates.iter().enumerate().filter(|(_, seen)| seen.eligible);
     let n = eligible().count() as f64;
     for (index, seen) in eligible() {
