@@ -58,6 +58,7 @@ _CANDIDATE_NUMBERS = [
     "queue_delay_ms",
     "error_rate",
     "peak_ms",
+    "weight",
     "load",
     "load_age_ms",
     "score",

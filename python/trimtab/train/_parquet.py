@@ -140,7 +140,7 @@ def _candidates(path: Path, batch: Any) -> Columns:  # noqa: ANN401 - a RecordBa
 
     columns: Columns = {name: text(of(name)) for name in ("endpoint", "archetype")}
     columns["endpoint"] = columns["endpoint"] or nothing(len(inside))
-    for name in ("in_flight", "queue_delay_ms", "peak_ms", "eligible", "propensity"):
+    for name in ("in_flight", "queue_delay_ms", "peak_ms", "weight", "eligible", "propensity"):
         columns[name] = numbers(of(name))
     columns["offsets"] = _buffer(listed.offsets.cast(pyarrow.int32()), "i")
     columns["chosen_propensity"] = numbers(batch.column("propensity")) or _nulls(batch.num_rows)
