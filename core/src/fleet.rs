@@ -210,7 +210,7 @@ impl Fleet {
             .filter(|member| !member.draining)
             .map(|member| Arc::clone(&member.node))
             .collect();
-        self.inner.shared.fleet_size.store(active.len() as u32, Ordering::Relaxed);
+        self.inner.shared.resized(active.len() as u32);
         let tiers = self
             .inner
             .place

@@ -13,6 +13,7 @@
 mod balancer;
 mod cell;
 mod context;
+mod ejected;
 mod endpoint;
 mod error;
 mod fleet;

@@ -2,14 +2,12 @@
 //!
 //! Nodes hold it and it holds none of them fast, so nothing keeps itself alive.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use xxhash_rust::xxh64::xxh64;
 
 use crate::{
+    ejected::Ejected,
     endpoint::EndpointId,
     log::DecisionLog,
     node::Node,
@@ -19,7 +17,7 @@ use crate::{
         latency::Tau,
         slowest::Slowest,
     },
-    sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock},
+    sync::{AtomicU32, AtomicU64, Ordering},
     time::Time,
 };
 
@@ -41,11 +39,11 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) slowest: Slowest,
     /// Endpoints in the fleet that are not draining.
-    pub(crate) fleet_size: AtomicU32,
+    fleet_size: AtomicU32,
     /// Not 0 if an endpoint's round trip was found shorter since the last refresh.
     pub(crate) nearer: AtomicU32,
-    /// Who was ejected for failures, and until when. Touched only when an ejection is due.
-    ejected: Mutex<Vec<(Weak<Node>, Time)>>,
+    /// Touched only when an ejection is due.
+    pub(crate) ejected: Ejected,
 }
 
 /// Events counted since the balancer was built.
@@ -73,7 +71,7 @@ impl Shared {
             slowest: Slowest::default(),
             fleet_size: AtomicU32::new(0),
             nearer: AtomicU32::new(0),
-            ejected: Mutex::new(Vec::new()),
+            ejected: Ejected::new(),
         }
     }
 
@@ -92,23 +90,22 @@ impl Shared {
     /// Counts a failure of `node` and ejects it if its row is long enough and the cap allows. One that
     /// has left the fleet is past ejecting, and takes no other's place under the cap.
     pub(crate) fn failed(&self, node: &Arc<Node>, now: Time) {
-        if !node.health.failed(&self.health) || !node.is_member() {
+        let due = node.health.failed(&self.health);
+        if !due || !node.is_member() || !node.is_up(now) {
             return;
         }
-        let mut ejected = lock(&self.ejected);
-        ejected.retain(|(node, until)| {
-            let node = node.upgrade();
-            node.is_some_and(|node| node.is_member() && node.health.is_out_until(*until, now))
-        });
         let fleet = self.fleet_size.load(Ordering::Relaxed);
         let cap = (f64::from(fleet) * self.health.max_ejected).floor() as usize;
-        if ejected.len() >= cap.max(1) {
-            return;
-        }
-        if let Some(until) = node.health.eject(Cause::Failing, now, &self.health, seed(node.id())) {
-            ejected.push((Arc::downgrade(node), until));
+        let eject = || node.health.eject(Cause::Failing, now, &self.health, seed(node.id()));
+        if self.ejected.add(Arc::downgrade(node), now, cap.max(1), eject) {
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The fleet has changed to `size` endpoints that are not draining.
+    pub(crate) fn resized(&self, size: u32) {
+        self.fleet_size.store(size, Ordering::Relaxed);
+        self.ejected.freed();
     }
 
     /// Picks that the policy's fallback made, and those that chance made in its place, by reason.
@@ -125,6 +122,7 @@ impl Shared {
     }
 
     pub(crate) fn returned(&self) {
+        self.ejected.freed();
         self.counters.returns.fetch_add(1, Ordering::Relaxed);
     }
 }
