@@ -2,8 +2,9 @@
 //!
 //! The request path notes what it saw and pushes the row to a bounded ring when the attempt ends; if
 //! the ring is full the row is dropped and counted, and the request goes on. Whoever drains the ring
-//! writes the rows where they belong. Only requests that the log samples pay for it: one allocation
-//! and the policy's propensities.
+//! writes the rows where they belong. Only requests that the log samples pay for it: the row, its list
+//! of candidates, copies of the request's class and region, and the policy's propensities, which take a
+//! sort of the candidates.
 
 mod record;
 mod row;

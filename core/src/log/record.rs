@@ -217,10 +217,7 @@ impl Seen {
     fn new(candidates: &Candidates<'_>, index: usize, score: f64, propensity: Option<f64>) -> Self {
         let node = candidates.node(index);
         let now = candidates.now;
-        let load = node.load_report().map(|(at, report)| {
-            let used = report.application_utilization;
-            (if used > 0.0 { used } else { report.cpu_utilization }, now.since(at))
-        });
+        let load = node.load.utilization().map(|(at, used)| (used, now.since(at)));
         Self {
             in_flight: node.in_flight.load(Ordering::Relaxed),
             queue_delay: node.queue_delay(now),

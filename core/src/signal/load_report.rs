@@ -25,6 +25,14 @@ pub struct LoadReport {
     pub named_metrics: BTreeMap<String, f64>,
 }
 
+impl LoadReport {
+    /// How full the server is: by the application's own measure, else by its CPU.
+    pub(crate) fn utilization(&self) -> f64 {
+        let used = self.application_utilization;
+        if used > 0.0 { used } else { self.cpu_utilization }
+    }
+}
+
 /// The last report of one endpoint.
 #[derive(Debug)]
 pub(crate) struct LoadSlot(Cell<Option<(Time, LoadReport)>>);
@@ -40,5 +48,10 @@ impl LoadSlot {
 
     pub(crate) fn load(&self) -> Option<(Time, LoadReport)> {
         (*self.0.load()).clone()
+    }
+
+    /// The last report's time and [`LoadReport::utilization`], without a copy of the report.
+    pub(crate) fn utilization(&self) -> Option<(Time, f64)> {
+        self.0.load().as_ref().map(|(at, report)| (*at, report.utilization()))
     }
 }
