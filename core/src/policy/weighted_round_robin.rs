@@ -55,7 +55,7 @@ impl Policy for WeightedRoundRobin {
     }
 }
 
-/// Weights on a scale to K; empty if all are alike.
+/// Weights on a scale to K, which the heaviest has; empty if there are none.
 fn scale(weights: &[f64]) -> Box<[u16]> {
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     let cap = weights.iter().copied().fold(0.0, f64::max).min(CAP * mean);
