@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{context::Context, node::Node, rng::Rng, time::Time};
 
 /// Draws that may hit ineligible endpoints before the eligible ones are counted out.
-const BLIND_DRAWS: usize = 8;
+pub(super) const BLIND_DRAWS: usize = 8;
+/// Fleets up to this size are compared whole by [`Candidates::least_or_of_two`].
+pub(super) const SCAN_UP_TO: usize = 16;
 
 /// One group of endpoints as one request finds it.
 ///
@@ -156,6 +158,19 @@ impl<'a> Candidates<'a> {
             }
         }
         best
+    }
+
+    /// The eligible index with the lowest score of all in a fleet of up to 16, else of two distinct ones
+    /// drawn at random: a full scan of a large fleet costs more than it gains, and herds.
+    pub(super) fn least_or_of_two(
+        &self,
+        score: impl Fn(usize) -> f64,
+        rng: &mut Rng,
+    ) -> Option<usize> {
+        if self.len() <= SCAN_UP_TO {
+            return self.least(score, rng);
+        }
+        self.draw_two(rng).map(|(a, b)| if score(b) < score(a) { b } else { a })
     }
 
     #[inline]

@@ -7,15 +7,13 @@
 //!
 //! Latency is [`Node::answer_time`], the mean of successes where none failed, or the estimated network
 //! round trip before the first sample. By successes alone a server that fails at once would beat a
-//! healthy one that takes two seconds. Health is the success rate of the last ten seconds. It scores what locality tiers only order, so use it with
-//! locality off. All endpoints are compared up to 16, else two distinct ones drawn at random.
+//! healthy one that takes two seconds. Health is the success rate of the last ten seconds. It scores
+//! what locality tiers only order, so use it with locality off. All endpoints are compared up to 16, else two distinct ones drawn at random.
 
 use std::sync::Arc;
 
 use super::{Candidates, Choice, Picker, Policy, Refusal, propensity};
 use crate::{locality::Place, node::Node, rng::Rng, time::Time};
-
-const SCAN_UP_TO: usize = 16;
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
@@ -76,22 +74,12 @@ impl Scores {
 
 impl Picker for Scores {
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
-        let score = |index| self.score(candidates, index);
-        let best = if candidates.len() <= SCAN_UP_TO {
-            candidates.least(score, rng)
-        } else {
-            candidates.draw_two(rng).map(|(a, b)| if score(b) < score(a) { b } else { a })
-        };
+        let best = candidates.least_or_of_two(|index| self.score(candidates, index), rng);
         best.map(Choice::from).ok_or(Refusal::NoneEligible)
     }
 
     fn propensities(&self, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
-        let score = |index| self.score(candidates, index);
-        if candidates.len() <= SCAN_UP_TO {
-            propensity::least(candidates, score, out);
-        } else {
-            propensity::two_distinct(candidates, score, out);
-        }
+        propensity::least_or_of_two(candidates, |index| self.score(candidates, index), out);
         true
     }
 

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use super::{Candidates, Choice, Picker, Policy, Refusal, propensity};
 use crate::{node::Node, rng::Rng, time::Time};
 
-const SCAN_UP_TO: usize = 16;
-
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -30,22 +28,12 @@ impl Policy for LeastResponseTime {
 
 impl Picker for LeastResponseTime {
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
-        let score = |index| self.score(candidates, index);
-        let best = if candidates.len() <= SCAN_UP_TO {
-            candidates.least(score, rng)
-        } else {
-            candidates.draw_two(rng).map(|(a, b)| if score(b) < score(a) { b } else { a })
-        };
+        let best = candidates.least_or_of_two(|index| self.score(candidates, index), rng);
         best.map(Choice::from).ok_or(Refusal::NoneEligible)
     }
 
     fn propensities(&self, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
-        let score = |index| self.score(candidates, index);
-        if candidates.len() <= SCAN_UP_TO {
-            propensity::least(candidates, score, out);
-        } else {
-            propensity::two_distinct(candidates, score, out);
-        }
+        propensity::least_or_of_two(candidates, |index| self.score(candidates, index), out);
         true
     }
 

@@ -4,7 +4,7 @@
 //! follows from the ranks alone: the best of a draw is of rank k or worse when every draw is. Equal
 //! scores share. Off the request path: only logged picks pay the sort.
 
-use super::Candidates;
+use super::{Candidates, candidates::SCAN_UP_TO};
 
 /// The best of two distinct eligible candidates, all pairs alike.
 pub(super) fn two_distinct(
@@ -32,6 +32,19 @@ pub(super) fn with_replacement(
 /// The best of all eligible candidates, ties broken at random.
 pub(super) fn least(candidates: &Candidates<'_>, score: impl Fn(usize) -> f64, out: &mut [f64]) {
     by_rank(candidates, score, out, |at_least, n| if at_least == n { 1.0 } else { 0.0 });
+}
+
+/// [`Candidates::least_or_of_two`].
+pub(super) fn least_or_of_two(
+    candidates: &Candidates<'_>,
+    score: impl Fn(usize) -> f64,
+    out: &mut [f64],
+) {
+    if candidates.len() <= SCAN_UP_TO {
+        least(candidates, score, out);
+    } else {
+        two_distinct(candidates, score, out);
+    }
 }
 
 /// In proportion to `weight`.

@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Candidates, Choice, FailSafe, FailSafeConfig, Fallback, Feedback, Mode, PeakEwma, Picker,
-    Policy, Refusal, propensity,
+    Policy, Refusal, candidates::BLIND_DRAWS, propensity,
 };
 use crate::{
     cell::Cell,
@@ -31,8 +31,6 @@ use crate::{
 };
 
 const SCAN_UP_TO: usize = 64;
-/// Draws in an archetype that may hit ineligible endpoints.
-const BLIND_DRAWS: usize = 8;
 
 /// See the [module](self). Use it [guarded](QTable::guarded), as
 /// [`by_name("q_table")`](super::by_name) does.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Candidates, Choice, Picker, Policy, Refusal, propensity};
+use super::{Candidates, Choice, Picker, Policy, Refusal, candidates::BLIND_DRAWS, propensity};
 use crate::{node::Node, rng::Rng};
 
 /// See the [module](self).
@@ -60,7 +60,6 @@ impl Alias {
 impl Picker for Alias {
     #[inline]
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal> {
-        const BLIND_DRAWS: usize = 8;
         for _ in 0..BLIND_DRAWS {
             let index = rng.below(self.slots.len());
             let Some(slot) = self.slots.get(index) else { break };
