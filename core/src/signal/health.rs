@@ -6,6 +6,12 @@
 //! ever evicted for ever. A success ends the row. A connection ends only what a connection began: a
 //! server that accepts and then fails stays out, however often one connects to it.
 //!
+//! Health only orders whom to ask. The fleet fails open: with every endpoint out, each is eligible again
+//! and the policy chooses among all. Failing requests put out at most a share of the fleet, half by
+//! default, so that an error of the request's own, or of something behind all servers, cannot heap the
+//! load on a last few. Endpoints that cannot be connected to are not under that cap, and there is no
+//! panic threshold: with one endpoint in a hundred left, it gets everything.
+//!
 //! The jitter comes from a hash of endpoint and attempt, not from a generator, so that the same
 //! history gives the same times (and endpoints that failed together do not return together).
 
