@@ -88,8 +88,7 @@ mod tests {
     /// One of two may be out, and is. The other one's failures pass while somebody holds the lock.
     #[test]
     fn a_full_cap_takes_no_lock() {
-        let mut health = HealthConfig::default();
-        health.consecutive_failures = 1;
+        let health = HealthConfig { consecutive_failures: 1, ..HealthConfig::default() };
         let endpoints = ["a", "b"].map(Endpoint::new);
         let balancer = Balancer::builder().health(health).endpoints(endpoints).build().unwrap();
         let fail = move |balancer: &Balancer| {

@@ -327,3 +327,32 @@ fn ejections_stay_under_the_cap() {
         assert_eq!(nodes.iter().filter(|node| node.is_up(at(1))).count(), 1);
     });
 }
+
+/// A place that is freed while another thread finds none is not overlooked for good.
+#[test]
+fn a_freed_place_is_found() {
+    model(2, || {
+        let health = HealthConfig { consecutive_failures: 1, ..HealthConfig::default() };
+        let balancer = Balancer::builder()
+            .policy(First)
+            .health(health)
+            .endpoints(["a", "b"].map(Endpoint::new))
+            .build()
+            .unwrap();
+        let nodes = balancer.fleet().snapshot().nodes().to_vec();
+        nodes[0].shared.failed(&nodes[0], at(1));
+        assert!(!nodes[0].is_up(at(1)));
+        let returning = StdArc::clone(&nodes[0]);
+        let thread = thread::spawn(move || {
+            assert!(returning.health.succeeded(at(2), true));
+            returning.shared.returned();
+        });
+        let other = &nodes[1];
+        other.shared.failed(other, at(2));
+        thread.join().unwrap();
+        if other.is_up(at(2)) {
+            other.shared.failed(other, at(2));
+        }
+        assert!(!other.is_up(at(2)), "the cap is taken for full though nobody is out");
+    });
+}
