@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trimtab.cli._numbers import between, in_range
 from trimtab.errors import TrimtabError
 
 HELP = "Play one load through four policies on six mock replicas; a table and charts."
@@ -17,19 +18,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rate",
-        type=_positive,
+        type=between(0.1, 1000),
         default=12.0,
         metavar="R",
         help="requests/s (default: %(default)g)",
     )
     parser.add_argument(
         "--seconds",
-        type=_positive,
+        type=between(1, 3600),
         default=22.0,
         metavar="S",
         help="length of each policy's run (default: %(default)g)",
     )
-    parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of the arrivals")
+    parser.add_argument(
+        "--seed", type=in_range(0, 2**32), default=7, metavar="N", help="seed of the arrivals"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,12 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise TrimtabError(
             f"the demo needs {error.name}: pip install 'trimtab[demo,train]'"
         ) from error
-    demo.main(args.out, rate=args.rate, seconds=args.seconds, seed=args.seed)
+    try:
+        demo.main(args.out, rate=args.rate, seconds=args.seconds, seed=args.seed)
+    except OSError as error:
+        raise TrimtabError(f"the demo cannot go on: {error}") from error
     return 0
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
-    return value

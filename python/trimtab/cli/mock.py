@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trimtab import _trimtab
+from trimtab.cli._numbers import in_range
 from trimtab.errors import TrimtabError
 
 HELP = "Run a mock inference server: OpenAI-compatible over HTTP, and gRPC, on one port."
@@ -12,7 +13,9 @@ HELP = "Run a mock inference server: OpenAI-compatible over HTTP, and gRPC, on o
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("--port", type=_port, default=8000, help="0 takes any that is free")
+    parser.add_argument(
+        "--port", type=in_range(0, 65535), default=8000, help="0 takes any that is free"
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on")
     parser.add_argument(
         "--preset",
@@ -22,7 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "decode-fast (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="seed of the timing noise"
+        "--seed",
+        type=in_range(0, 2**64 - 1),
+        default=0,
+        metavar="N",
+        help="seed of the timing noise",
     )
     parser.add_argument(
         "--network-ms",
@@ -33,7 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="mock", metavar="NAME", help="name in /v1/models")
     parser.add_argument(
-        "--max-waiting", type=int, default=1024, metavar="N", help="queued requests before 429"
+        "--max-waiting",
+        type=in_range(1, 10**6),
+        default=1024,
+        metavar="N",
+        help="queued requests before 429",
     )
     parser.add_argument(
         "--faults",
@@ -60,17 +71,3 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:  # such as a port in use
         raise TrimtabError(str(error)) from error
     return int(exited)
-
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**64:
-        raise argparse.ArgumentTypeError(f"a seed must lie in 0 to 2^64 - 1, not {text}")
-    return seed
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"a port must lie in 0 to 65535, not {text}")
-    return port

@@ -29,7 +29,11 @@ def find(logs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for given in logs:
         here = sorted(_find_one(Path(given)))
         if not here:
-            raise LogError(f"{spelled(given)}: no such log")
+            why = "no logs in this directory" if Path(given).is_dir() else "no such log"
+            raise LogError(f"{spelled(given)}: {why}")
+        for path in here:
+            if not path.is_file():
+                raise LogError(f"{spelled(path)}: not a regular file")
         found.update(dict.fromkeys(here))
     if not found:
         raise LogError("no logs were given")

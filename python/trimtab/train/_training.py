@@ -51,9 +51,9 @@ def train(
     """
     if min_rows < 1:
         raise ConfigError(f"min_rows = {min_rows} must lie in [1, inf)")
-    if out is not None and not Path(out).absolute().parent.is_dir():
-        raise ModelError(f"cannot write {out}: no such directory")
     paths = _logs.find([logs] if isinstance(logs, str | os.PathLike) else logs)
+    if out is not None:
+        check_out(Path(out), paths)
     trainer = Trainer()
     bar = _logs.bar(paths, "training", show=progress)
     start = time.perf_counter()
@@ -75,6 +75,16 @@ def train(
     if out is not None:
         training.save(out)
     return training
+
+
+def check_out(out: Path, logs: Iterable[Path]) -> None:
+    """Refuses what a model must not replace, before hours are spent on training."""
+    if not out.absolute().parent.is_dir():
+        raise ModelError(f"cannot write {out}: no such directory")
+    if out.exists() and not out.is_file():
+        raise ModelError(f"cannot write {out}: it is there and not a regular file")
+    if out.exists() and any(out.samefile(log) for log in logs):
+        raise ModelError(f"cannot write {out}: it is one of the logs")
 
 
 def read(trainer: Trainer, path: Path, bar: _logs.Bar) -> None:
