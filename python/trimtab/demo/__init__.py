@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from trimtab.demo import charts, page, scenario
 from trimtab.demo.fleet import Fleet
 from trimtab.demo.load import Policy, run
-from trimtab.demo.summary import Row, summarise, table, verdict
+from trimtab.demo.summary import Row, like_for_like, summarise, table, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def main(out: Path, *, rate: float = 12.0, seconds: float = 22.0, seed: int = 7)
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     rows, training = asyncio.run(_play(logs, out / "model.qtable", rate, seconds, seed))
-    sentence = verdict(rows)
+    sentence = f"{verdict(rows)} {like_for_like(rows)}"
     figure = charts.draw(rows, seconds)
     figure.savefig(out / "demo.png", dpi=110)
     html = page.write(rows, figure, sentence, training, rate=rate, seconds=seconds)

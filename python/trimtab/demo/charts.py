@@ -48,7 +48,7 @@ def draw_tail(axes: Axes, rows: Sequence[Row]) -> None:
         values = [quantile(ordered, q) for q in points]
         axes.plot(places, values, color=colour, marker="o", markersize=4, label=row.title)
     axes.set_xticks(range(len(points)), [f"p{q * 100:g}" for q in points])
-    axes.set_yscale("log")
+    log_scale(axes)
     axes.set_title("Latency by quantile", loc="left", weight="bold")
     axes.set_ylabel("ms (log scale)")
     axes.grid(axis="y", which="both", alpha=0.2)
@@ -85,12 +85,24 @@ def draw_timeline(axes: Axes, rows: Sequence[Row], seconds: float) -> None:
             fontsize=8,
             color="#8c2f39",
         )
-    axes.set_yscale("log")
+    log_scale(axes)
     axes.set_xlim(0, seconds)
-    axes.set_title("p90 over time (crosses: failed requests)", loc="left", weight="bold", pad=12)
-    axes.set_xlabel("seconds since the start of the run")
+    axes.set_title(
+        "p90 by time of sending (crosses: failed requests)", loc="left", weight="bold", pad=12
+    )
+    axes.set_xlabel("seconds since the start of the run, when the request was sent")
     axes.set_ylabel("ms (log scale)")
     axes.grid(axis="y", which="both", alpha=0.2)
+
+
+def log_scale(axes: Axes) -> None:
+    """A logarithmic scale in plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_share(axes: Axes, rows: Sequence[Row]) -> None:

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from trimtab.demo.summary import Row
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2.5rem auto; max-width: 70rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2.5rem auto; max-width: 84rem;
        padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 p.verdict { font-size: 1.1rem; border-left: 4px solid #2a9d6f; padding: .4rem 1rem;
             background: #f2f8f5 }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { padding: .4rem .7rem; text-align: right; border-bottom: 1px solid #dde3e9 }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
+        font-size: .92rem }
+th, td { padding: .4rem .5rem; text-align: right; border-bottom: 1px solid #dde3e9 }
 th { font-weight: 600; font-size: .85rem; color: #52606d; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left; white-space: nowrap }
 td.bar { background: linear-gradient(90deg, #cfe3f5 var(--w), transparent var(--w)) }
 tr:last-child td { font-weight: 600 } svg { width: 100%; height: auto }
-small, .note { color: #52606d } pre { background: #f5f7fa; padding: 1rem; overflow-x: auto }
+small, .note { color: #52606d } pre { background: #f5f7fa; padding: 1rem; font-size: .85rem;
+      white-space: pre-wrap }
 """
 
 
@@ -53,6 +55,14 @@ it.</small></p>
 <ul>{"".join(f"<li>{html.escape(line)}</li>" for line in played())}</ul>
 <h2>What the table learned</h2>
 <pre>{html.escape(training)}</pre>
+<h2>How to read it</h2>
+<p class="note">With locality a policy keeps to the four replicas nearby and spares the round
+trip to the other two; it also gives up their capacity, which is what the peak_ewma row pays for
+under this load. peak_ewma sees one latency a replica, whatever the request's class, so a
+replica that has just served a long class looks slow; the table knows each class's cost on each
+kind of replica. A replica that is killed fails the requests it was working on, and they fail
+whatever the policy: those are the crosses, drawn where the requests were sent, a little before
+the replica died.</p>
 <h2>What this does not show</h2>
 <p class="note">One seed, one machine, and servers that follow a model of continuous
 batching. The table was trained on the runs above it, on the same two request classes; with one

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.demo.scenario import CLASSES, REPLICAS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from trimtab.demo.load import Answer
@@ -96,15 +96,40 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Who won, and whether the learned table did, in a sentence made from the figures."""
-    table_row = rows[-1]
-    best = min(rows[:-1], key=lambda row: row.mean)
-    ratio = best.mean / table_row.mean
-    tail = best.p99 / table_row.p99
-    figures = (
-        f"mean {table_row.mean:.0f} against {best.mean:.0f} ms ({ratio:.2f}x), "
-        f"p99 {table_row.p99:.0f} against {best.p99:.0f} ms ({tail:.2f}x)"
+    """The learned table against the best of the others, figure by figure, in their own numbers."""
+    table_row, others = rows[-1], rows[:-1]
+    parts = [
+        _against(f"{name} ms", value(table_row), min(others, key=value), value)
+        for name, value in (("mean", _mean), ("p50", _p50), ("p99", _p99))
+    ]
+    won = all(value(table_row) < min(map(value, others)) for value in (_mean, _p99))
+    errors = ", ".join(f"{row.errors} {row.title}" for row in rows)
+    how = "beats the best of the others" if won else "does NOT beat the best of the others"
+    return f"{table_row.title} {how}: {'; '.join(parts)}. Failed requests: {errors}."
+
+
+def like_for_like(rows: Sequence[Row]) -> str:
+    """The two policies that see the same replicas, side by side."""
+    ours = rows[-1]
+    peer = next(row for row in rows if row.title == "peak_ewma + locality")
+    return (
+        f"Like for like, {peer.title} and {ours.title} both keep to the near region: mean "
+        f"{peer.mean:.0f} against {ours.mean:.0f} ms, p99 {peer.p99:.0f} against {ours.p99:.0f} ms."
     )
-    if ratio > 1.0:
-        return f"{table_row.title} beats the best of the others, {best.title}: {figures}."
-    return f"{table_row.title} does NOT beat {best.title} here: {figures}."
+
+
+def _against(name: str, ours: float, best: Row, value: Callable[[Row], float]) -> str:
+    theirs = value(best)
+    return f"{name} {ours:.0f} against {theirs:.0f} of {best.title} ({theirs / ours:.2f}x)"
+
+
+def _mean(row: Row) -> float:
+    return row.mean
+
+
+def _p50(row: Row) -> float:
+    return row.p50
+
+
+def _p99(row: Row) -> float:
+    return row.p99
