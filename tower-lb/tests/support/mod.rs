@@ -3,6 +3,9 @@
 // Handlers return results; what makes their answers does so too.
 #![allow(clippy::unnecessary_wraps)]
 
+#[cfg(feature = "hyper")]
+pub mod client;
+
 use std::{
     convert::Infallible,
     future::Future,
