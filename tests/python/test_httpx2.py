@@ -156,6 +156,18 @@ async def test_what_a_status_says(server, connect, status, expected):
     assert in_flight(lb) == 0
 
 
+async def test_a_fast_failure_is_no_low_latency(server, connect):
+    served = server(lambda seen: Answer(500, chunks=[b"no", b"pe"]))
+    lb = trimtab.Balancer([served.url], failure_penalty=5)
+    client = connect(lb)
+    for _ in range(3):
+        await client.get("http://x/")
+    (stats,) = lb.endpoints
+    assert stats.failures == 3
+    assert stats.mean_latency is None
+    assert stats.peak_latency > 4
+
+
 async def test_retry_after_is_heard(server, connect):
     served = server(lambda seen: Answer(503, headers={"retry-after": "200"}))
     lb = trimtab.Balancer([served.url])

@@ -1,7 +1,8 @@
 """Response bodies that keep their lease until they end.
 
-The lease takes its latency at the body's first byte and ends with the body: a success at its end, a
-failure if it breaks, a cancellation if it is closed before. Two things end a body that is closed
+The lease takes its latency at the body's first byte (unless the status is a failure: a fast 500 must
+not look like a fast endpoint) and ends with the body: a success at its end, a failure if it breaks,
+a cancellation if it is closed before. Two things end a body that is closed
 early: a status that is a failure anyway, and the ``[DONE]`` of an event stream, after which clients
 stop to read.
 """
@@ -107,7 +108,7 @@ class Body(_Body):
         """Read the body."""
         try:
             for chunk in self._stream:
-                if not self._size:
+                if not self._size and not self._failed:
                     self._lease.first_byte()
                 self._size += len(chunk)
                 self._last = chunk
@@ -132,7 +133,7 @@ class AsyncBody(_Body):
         chunks = self._stream.__aiter__()
         try:
             async for chunk in chunks:
-                if not self._size:
+                if not self._size and not self._failed:
                     self._lease.first_byte()
                 self._size += len(chunk)
                 self._last = chunk
