@@ -1,6 +1,7 @@
 """The transports for httpx2; `test_httpx.py` runs the same tests for httpx."""
 
 import asyncio
+import json
 import threading
 
 import httpx2
@@ -202,6 +203,17 @@ async def test_load_reports_are_asked_for_and_read(server, connect):
     lb = trimtab.Balancer([served.url])
     assert (await connect(lb, load_reports=True).get("http://x/")).status_code == 200
     assert served.seen[0].headers["endpoint-load-metrics-format"] == "JSON"
+
+
+async def test_a_proxys_time_is_not_the_servers_processing(server, connect, tmp_path):
+    # Envoy's time holds the network and the queue too.
+    served = server(lambda seen: Answer(headers={"x-envoy-upstream-service-time": "500"}))
+    log = tmp_path / "log.jsonl"
+    lb = trimtab.Balancer([served.url], log=log)
+    await connect(lb).get("http://x/")
+    lb.close()
+    row = json.loads(log.read_text())
+    assert (row["status"], row["server_ms"], row["queue_ms"]) == ("ok", None, None)
 
 
 async def test_class_and_key_are_told_in_three_ways(server, connect, tmp_path):

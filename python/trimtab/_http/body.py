@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from trimtab._classify import classify
-from trimtab._http.report import Load, parse_load, parse_server_timing, parse_upstream_time
+from trimtab._http.report import Load, parse_load, parse_server_timing
 from trimtab._retry_after import parse_retry_after
 from trimtab._trimtab import Lease
 from trimtab._verdict import Verdict
@@ -53,15 +53,7 @@ class _Body:
             self._load = parse_load(value)
 
     def _read_timing(self, value: str, _load: bool) -> None:
-        queue, processing = parse_server_timing(value)
-        self._queue = queue
-        if processing is not None:
-            self._processing = processing
-
-    def _read_upstream_time(self, value: str, _load: bool) -> None:
-        # What the server says itself is better than what a proxy in front of it sees.
-        if self._processing is None:
-            self._processing = parse_upstream_time(value)
+        self._queue, self._processing = parse_server_timing(value)
 
     def _finished(self) -> None:
         self._finish(Verdict.STATUS if self._failed else Verdict.SUCCESS)
@@ -97,7 +89,6 @@ _READ: dict[bytes, Callable[[_Body, str, bool], None]] = {
     b"retry-after": _Body._read_retry_after,
     b"endpoint-load-metrics": _Body._read_load,
     b"server-timing": _Body._read_timing,
-    b"x-envoy-upstream-service-time": _Body._read_upstream_time,
 }
 
 

@@ -37,11 +37,6 @@ def parse_server_timing(value: str) -> tuple[float | None, float | None]:
     return seconds.get("queue"), seconds.get("processing")
 
 
-def parse_upstream_time(value: str) -> float | None:
-    """Read seconds from Envoy's ``x-envoy-upstream-service-time``, which is in milliseconds."""
-    return _millis(value)
-
-
 def _millis(text: str) -> float | None:
     try:
         value = float(text)
