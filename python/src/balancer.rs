@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use pyo3::{
@@ -65,6 +68,8 @@ pub(crate) struct Balancer {
     /// Tells this balancer's faces from another's.
     owner: u64,
     log: Option<Log>,
+    /// The fork generation of the first pick here; `NEVER` before it.
+    settled: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -73,8 +78,6 @@ struct State {
     tokens: Slab,
     /// The fork generation that the generator was seeded in.
     seeded: u64,
-    /// The fork generation of the first pick here; `NEVER` before it.
-    settled: u64,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -97,42 +100,55 @@ impl Balancer {
         Face::of(node, self.owner).value(py)
     }
 
-    /// Locked only while attached, so never by another thread at a fork.
+    /// Locked only while attached, so never by another thread at a fork. Nothing that may run Python's
+    /// code is done under it: a destructor or the collector could come back here.
     #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Picks, and gives the lease to `keep` with the state still locked.
     #[inline]
-    fn choose(
+    fn choose<T>(
         &self,
         py: Python<'_>,
-        state: &mut State,
         now: Time,
         context: &Context<'_>,
-    ) -> PyResult<trimtab_core::Lease> {
-        if state.settled != fork::generation() {
-            self.settle(py, state)?;
+        keep: impl FnOnce(&mut State, trimtab_core::Lease) -> T,
+    ) -> PyResult<T> {
+        if self.settled.load(Ordering::Relaxed) != fork::generation() {
+            self.settle(py);
         }
-        self.core.pick(now, context, &mut state.rng).map_err(|error| error::pick(py, &error))
+        let picked = {
+            let state = &mut *self.state();
+            self.core.pick(now, context, &mut state.rng).map(|lease| keep(state, lease))
+        };
+        picked.map_err(|error| error::pick(py, &error))
     }
 
     /// Before the first pick in a process: starts the log's writer, in a child reseeds too.
     #[cold]
-    fn settle(&self, py: Python<'_>, state: &mut State) -> PyResult<()> {
+    fn settle(&self, py: Python<'_>) {
         let generation = fork::generation();
-        if state.seeded != generation {
-            state.rng = Rng::seeded(entropy::seed());
-            state.seeded = generation;
-            if let Some(log) = &self.log {
+        let forked = {
+            let state = &mut *self.state();
+            let forked = state.seeded != generation;
+            if forked {
+                state.rng = Rng::seeded(entropy::seed());
+                state.seeded = generation;
+            }
+            forked
+        };
+        let lost = self.log.as_ref().and_then(|log| {
+            if forked {
                 log.forked();
             }
+            log.start()
+        });
+        self.settled.store(generation, Ordering::Relaxed);
+        if let Some(message) = lost {
+            error::warn(py, message);
         }
-        if let Some(log) = &self.log {
-            log.start(py)?;
-        }
-        state.settled = generation;
-        Ok(())
     }
 
     fn keep(&self, values: Vec<(trimtab_core::EndpointId, Option<Py<PyAny>>)>) {
@@ -222,9 +238,9 @@ impl Balancer {
             log = Some(writer);
         }
         let core = builder.build().map_err(|error| error::config(py, &error))?;
-        let (seeded, settled) = (fork::generation(), NEVER);
-        let state = State { rng, tokens: Slab::default(), seeded, settled };
-        let balancer = Self { core, state: Mutex::new(state), owner: next_owner(), log };
+        let state = State { rng, tokens: Slab::default(), seeded: fork::generation() };
+        let (state, settled) = (Mutex::new(state), AtomicU64::new(NEVER));
+        let balancer = Self { core, state, owner: next_owner(), log, settled };
         balancer.keep(values);
         Ok(balancer)
     }
@@ -262,7 +278,7 @@ impl Balancer {
         context.region = region;
         context.event = event;
         context.deadline = deadline.map(|left| request::deadline(py, now, left)).transpose()?;
-        let lease = this.choose(py, &mut this.state(), now, &context)?;
+        let lease = this.choose(py, now, &context, |_, lease| lease)?;
         let value = this.value(lease.node(), py);
         Ok(Lease::new(lease, value, slf.clone().unbind()))
     }
@@ -279,44 +295,31 @@ impl Balancer {
     ) -> PyResult<u64> {
         let tried = Tried::new(tried)?;
         let context = request::context(key, request_class, &tried)?;
-        let mut state = self.state();
-        let lease = self.choose(py, &mut state, clock::now(), &context)?;
-        Ok(state.tokens.insert(lease))
+        self.choose(py, clock::now(), &context, |state, lease| state.tokens.insert(lease))
     }
 
     /// Where the request of `token` goes.
     fn address_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
-        match self.state().tokens.get(token) {
-            Some(lease) => Ok(self.address(lease.node(), py)),
-            None => Err(Self::no_token(py, token)),
-        }
+        let found = self.state().tokens.get(token).map(|lease| self.address(lease.node(), py));
+        found.ok_or_else(|| Self::no_token(py, token))
     }
 
     /// The id of the endpoint that the request of `token` goes to.
     fn id_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
-        match self.state().tokens.get(token) {
-            Some(lease) => Ok(self.id(lease.node(), py)),
-            None => Err(Self::no_token(py, token)),
-        }
+        let found = self.state().tokens.get(token).map(|lease| self.id(lease.node(), py));
+        found.ok_or_else(|| Self::no_token(py, token))
     }
 
     /// The user's object at the endpoint that the request of `token` goes to, or None.
     fn value_of(&self, py: Python<'_>, token: u64) -> PyResult<Option<Py<PyAny>>> {
-        match self.state().tokens.get(token) {
-            Some(lease) => Ok(self.value(lease.node(), py)),
-            None => Err(Self::no_token(py, token)),
-        }
+        let found = self.state().tokens.get(token).map(|lease| self.value(lease.node(), py));
+        found.ok_or_else(|| Self::no_token(py, token))
     }
 
     /// The first byte of the answer to the request of `token` is here. Only the first call counts.
     fn first_byte(&self, py: Python<'_>, token: u64) -> PyResult<()> {
-        match self.state().tokens.get(token) {
-            Some(lease) => {
-                lease.first_byte(clock::now());
-                Ok(())
-            }
-            None => Err(Self::no_token(py, token)),
-        }
+        let found = self.state().tokens.get(token).map(|lease| lease.first_byte(clock::now()));
+        found.ok_or_else(|| Self::no_token(py, token))
     }
 
     /// Ends the request of `token` by a ``trimtab.Verdict``. What else is known of it may be given by

@@ -1,8 +1,8 @@
 //! The core's errors as the exceptions of `trimtab.errors`.
 
-use std::fmt::Display;
+use std::{ffi::CString, fmt::Display};
 
-use pyo3::{prelude::*, sync::PyOnceLock, types::PyType};
+use pyo3::{exceptions::PyRuntimeWarning, prelude::*, sync::PyOnceLock, types::PyType};
 use trimtab_core::PickError;
 
 /// An exception class of `trimtab.errors`, imported at its first use.
@@ -52,4 +52,14 @@ pub(crate) fn config(py: Python<'_>, error: &trimtab_core::ConfigError) -> PyErr
 #[cold]
 pub(crate) fn pick(py: Python<'_>, error: &PickError) -> PyErr {
     NO_ENDPOINTS.new_err(py, error)
+}
+
+/// Warns of something that no request may fail for, even where warnings are made errors.
+#[cold]
+pub(crate) fn warn(py: Python<'_>, message: String) {
+    let message = CString::new(message).unwrap_or_default();
+    let category = py.get_type::<PyRuntimeWarning>();
+    if let Err(error) = PyErr::warn(py, &category, &message, 1) {
+        error.write_unraisable(py, None);
+    }
 }

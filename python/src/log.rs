@@ -59,33 +59,40 @@ impl Log {
         Ok(Self { decisions, path, client, writer: Mutex::new(None) })
     }
 
-    /// Makes sure that somebody writes; called before the first pick, and after a fork.
-    pub(crate) fn start(&self, py: Python<'_>) -> PyResult<()> {
+    /// Makes sure that somebody writes; called before the first pick, and after a fork. No request may
+    /// fail for its log: where there can be no writer, the rows are counted as lost, and what to warn of
+    /// is returned.
+    pub(crate) fn start(&self) -> Option<String> {
         let mut writer = self.writer();
-        if writer.is_some() {
-            return Ok(());
+        if writer.is_some() || self.decisions.is_closed() {
+            return None;
         }
+        match self.spawn() {
+            Ok(started) => {
+                *writer = Some(started);
+                None
+            }
+            Err(error) => {
+                self.decisions.close();
+                Some(format!("decision log {}: {error}; its rows are lost", self.path.display()))
+            }
+        }
+    }
+
+    fn spawn(&self) -> std::io::Result<Writer> {
         let generation = fork::generation();
-        let failed = |error: std::io::Error| {
-            let message = format!("decision log {}: {error}", self.path.display());
-            error::CONFIG_ERROR.new_err(py, message)
-        };
         let gate = Arc::new(Gate::default());
         let job = Job {
             decisions: Arc::clone(&self.decisions),
             gate: Arc::clone(&gate),
-            file: open(&self.path).map_err(failed)?,
+            file: open(&self.path)?,
             // A forked child is another client than the one that its parent's log names.
             client: (generation > 0).then(|| format!("{}:{}", self.client, std::process::id())),
         };
         // Nobody joins the thread: the gate tells when it has ended, and after a fork it is not there.
-        thread::Builder::new()
-            .name("trimtab-log".to_owned())
-            .spawn(move || job.run())
-            .map_err(failed)?;
+        thread::Builder::new().name("trimtab-log".to_owned()).spawn(move || job.run())?;
         fork::remember(&gate);
-        *writer = Some(Writer { gate, generation });
-        Ok(())
+        Ok(Writer { gate, generation })
     }
 
     /// After a fork: the parent writes what was under way, and its writer is not here.

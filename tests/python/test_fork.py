@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import threading
+import warnings
 
 import pytest
 
@@ -79,6 +81,25 @@ def test_each_process_logs_what_it_did(tmp_path):
     assert written == 50
     assert clients.count("me") == 125
     assert clients.count(f"me:{child}") == 50
+
+
+def test_a_child_without_its_log_file_goes_on(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lb = trimtab.Balancer([A, B], log=folder / "log.jsonl")
+    picks(lb, 10)
+    lb.flush()
+    shutil.rmtree(folder)
+
+    def work():
+        return [len(picks(lb, 20)), lb.counters.log_written, lb.counters.log_dropped]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert in_child(work) == [20, 0, 20]
+    picks(lb, 5)
+    lb.close()
+    assert lb.counters.log_written == 15
 
 
 def test_a_fork_in_the_middle_of_everything(tmp_path):

@@ -22,7 +22,7 @@ use crate::{
     outcome::Outcome,
     rng::Rng,
     snapshot::{Picked, Snapshot},
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicU64, Ordering},
     time::Time,
 };
 
@@ -35,6 +35,7 @@ pub struct DecisionLog {
     unix_origin: Duration,
     sequence: AtomicU64,
     dropped: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl DecisionLog {
@@ -64,10 +65,22 @@ impl DecisionLog {
             unix_origin,
             sequence: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         })
     }
 
-    /// Rows lost because the ring was full.
+    /// Takes no more rows: what ends from now on is counted as dropped. For when nobody drains the ring
+    /// any more; the rows in it stay.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Rows lost because the ring was full or the log closed.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -102,7 +115,7 @@ impl DecisionLog {
         outcome: Option<Outcome>,
     ) {
         record.end(elapsed, first_byte, outcome);
-        if self.ring.push(record).is_err() {
+        if self.is_closed() || self.ring.push(record).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
