@@ -261,6 +261,19 @@ async def test_a_malformed_address_added_later_is_refused_when_met(connect):
     assert in_flight(lb) == 0
 
 
+async def test_a_malformed_address_fails_no_request_while_there_are_others(server, connect):
+    served = server()
+    lb = trimtab.Balancer([served.url], policy="round_robin", base_reconnect=60)
+    client = connect(lb, retry_budget=trimtab.RetryBudget(0.0, 0.0, 0.0))
+    lb.add("nonsense")
+    for _ in range(6):
+        assert (await client.get("http://x/")).status_code == 200
+    good, bad = lb.endpoints
+    assert (good.successes, good.failures) == (6, 0)
+    assert bad.failures == 1 and not bad.up
+    assert in_flight(lb) == 0
+
+
 async def test_an_own_transport_gets_a_real_request(connect):
     def handle(request):
         assert type(request) is LIB.Request

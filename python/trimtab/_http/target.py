@@ -12,6 +12,10 @@ _PORTS = {"http": 80, "https": 443}
 _KEPT = 4096
 
 
+class AddressError(ConfigError):
+    """An endpoint's address that no request can be sent to."""
+
+
 class Target:
     """The parts of an endpoint's URL, in the form in which the connection pool wants them."""
 
@@ -21,7 +25,7 @@ class Target:
         """Take ``address`` apart.
 
         Raises:
-            ConfigError: If it is not ``http://`` or ``https://``, a host, perhaps port and path.
+            AddressError: If it is not ``http://`` or ``https://``, a host, perhaps port and path.
         """
         try:
             url = urlsplit(address)
@@ -64,5 +68,5 @@ class Targets:
         return target
 
 
-def _malformed(address: str, why: str) -> ConfigError:
-    return ConfigError(f"endpoint address {address!r}: {why}")
+def _malformed(address: str, why: str) -> AddressError:
+    return AddressError(f"endpoint address {address!r}: {why}")

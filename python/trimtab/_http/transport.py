@@ -8,7 +8,7 @@ from trimtab._classify import classify, is_failure
 from trimtab._http.attempts import Attempts
 from trimtab._http.outgoing import Outgoing, copied
 from trimtab._http.route import RouteOf
-from trimtab._http.target import Targets
+from trimtab._http.target import AddressError, Targets
 from trimtab._trimtab import Balancer, Lease, RetryBudget
 from trimtab._verdict import Verdict
 from trimtab.errors import NoEndpoints
@@ -84,14 +84,17 @@ class _Transport:
 
     def _goes_on(self, error: BaseException, attempts: Attempts, lease: Lease) -> bool:
         """End ``lease`` after an attempt that raised; whether another endpoint may be tried."""
-        verdict, _, _ = classify(error)
+        # An address that is malformed is left alone like one that cannot be reached.
+        misaddressed = isinstance(error, AddressError)
+        verdict = Verdict.CONNECT if misaddressed else classify(error)[0]
         lease.finish(verdict)
         if verdict in (Verdict.CANCELLED, Verdict.IGNORED):
             return False
         endpoint = lease.id
         nothing_sent = verdict == Verdict.CONNECT
         elsewhere = endpoint not in attempts.tried and len(attempts.tried) + 1 < len(self.balancer)
-        if nothing_sent and elsewhere and self.retry_budget.withdraw():
+        # A move that has cost no server anything costs the budget nothing.
+        if nothing_sent and elsewhere and (misaddressed or self.retry_budget.withdraw()):
             attempts.tried.append(endpoint)
             return True
         attempts.failed(endpoint)
