@@ -1,14 +1,13 @@
 """The command ``trimtab``.
 
 Each command is a module of this package with ``HELP``, ``configure(parser)`` and ``run(args)``,
-named in `COMMANDS`; one that is not there yet is left out.
+named in `COMMANDS`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -49,8 +48,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"trimtab {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
-        if importlib.util.find_spec(f"{__name__}.{name}") is None:
-            continue
         command = importlib.import_module(f"{__name__}.{name}")
         own = commands.add_parser(name, help=command.HELP, description=command.HELP)
         command.configure(own)
