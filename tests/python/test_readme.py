@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,20 @@ def commands(start: str) -> list[list[str]]:
     ]
 
 
+def need(port: int) -> None:
+    """Fails clearly if the README's ``port`` is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            pytest.fail(f"the README's mock servers need port {port} of 127.0.0.1: {error}")
+
+
 @pytest.fixture(scope="module")
 def servers():
+    for command in commands("trimtab mock"):
+        need(int(command[command.index("--port") + 1]))
     started = [
         subprocess.Popen([str(TRIMTAB), *command[1:]], stdout=subprocess.PIPE)
         for command in commands("trimtab mock")
