@@ -13,7 +13,7 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
-use trimtab_core::{Context, Node, Rng, Time, next_owner};
+use trimtab_core::{ConfigError, Context, EndpointId, Node, Rng, Time, next_owner};
 
 use crate::{
     clock,
@@ -31,6 +31,10 @@ use crate::{
 };
 
 /// Picks endpoints for requests and learns from how they end.
+///
+/// It may be used after ``os.fork``: the child picks with other random numbers and writes its own log
+/// rows. Requests that the parent's other threads had in flight at the fork stay counted in the child,
+/// where nobody ends them; where that matters, build the balancer in the child.
 ///
 /// Args:
 ///     endpoints: Addresses or `Endpoint`s; or a mapping from them to any object of yours, such as
@@ -151,16 +155,34 @@ impl Balancer {
         }
     }
 
-    fn keep(&self, values: Vec<(trimtab_core::EndpointId, Option<Py<PyAny>>)>) {
+    /// Changes the fleet, and the values with it. What goes out of use is let go last: destructors are
+    /// the user's code, which must find the change complete and no lock held.
+    fn change(
+        &self,
+        py: Python<'_>,
+        values: Vec<(EndpointId, Option<Py<PyAny>>)>,
+        change: impl FnOnce(&trimtab_core::Fleet) -> Result<(), ConfigError>,
+    ) -> PyResult<()> {
+        let before = self.core.fleet().snapshot();
+        change(self.core.fleet()).map_err(|error| error::config(py, &error))?;
+        let old = self.keep(values);
+        drop((before, old));
+        Ok(())
+    }
+
+    /// Keeps `values` with their endpoints; the values that were there.
+    fn keep(&self, values: Vec<(EndpointId, Option<Py<PyAny>>)>) -> Vec<Option<Py<PyAny>>> {
         let snapshot = self.core.fleet().snapshot();
         // Discovery gives the fleet in the snapshot's order, so the search ends where it starts.
         let mut nodes = snapshot.nodes().iter().cycle();
+        let mut old = Vec::with_capacity(values.len());
         for (id, value) in values {
             let found = nodes.by_ref().take(snapshot.nodes().len()).find(|node| *node.id() == id);
             if let Some(node) = found {
-                Face::of(node, self.owner).set_value(value);
+                old.push(Face::of(node, self.owner).replace_value(value));
             }
         }
+        old
     }
 
     #[cold]
@@ -176,8 +198,8 @@ impl Balancer {
 impl Balancer {
     #[new]
     #[pyo3(signature = (
-        endpoints, *, policy = "peak_ewma", region = None, geo = None, model = None, seed = None,
-        log = None, log_sample = 1.0, log_capacity = 65536, log_client = None, explore = 0.0,
+        endpoints, *, policy = "peak_ewma", region = None, geo = None, model = None,
+        model_max_age = None, seed = None, log = None, log_sample = 1.0, log_capacity = 65536, log_client = None, explore = 0.0,
         archetype_labels = None, decay = 10.0, failure_penalty = 5.0, consecutive_failures = 5,
         base_ejection = 5.0, max_ejection = 300.0, base_reconnect = 0.1, max_reconnect = 10.0,
         max_ejected = 0.5,
@@ -190,6 +212,7 @@ impl Balancer {
         region: Option<String>,
         geo: Option<(f64, f64)>,
         model: Option<&Bound<'_, PyAny>>,
+        model_max_age: Option<f64>,
         seed: Option<u64>,
         log: Option<PathBuf>,
         log_sample: f64,
@@ -208,6 +231,9 @@ impl Balancer {
     ) -> PyResult<Self> {
         let mut rng = Rng::seeded(seed.unwrap_or_else(entropy::seed));
         let model = model.map(model::read).transpose()?;
+        let max_age = model_max_age
+            .map(|age| settings::seconds(py, "model_max_age", age))
+            .transpose()?;
         let place = settings::place(py, region, geo)?;
         let health = Health {
             consecutive_failures,
@@ -221,7 +247,7 @@ impl Balancer {
             .into_iter()
             .map(|(endpoint, value)| (endpoint.clone(), (endpoint.id().clone(), value)))
             .unzip();
-        let mut builder = settings::builder(py, policy, model, place, &mut rng)?
+        let mut builder = settings::builder(py, policy, (model, max_age), place, &mut rng)?
             .endpoints(described)
             .health(health.to_core(py)?)
             .decay(settings::seconds(py, "decay", decay)?)
@@ -251,7 +277,8 @@ impl Balancer {
     ///     key: Requests of one key go to one endpoint under the hashing policies; text, bytes or an
     ///         integer.
     ///     request_class: The request's class, as learned tables know it.
-    ///     tried: Ids of endpoints that this request has been sent to: others are preferred.
+    ///     tried: Ids of endpoints that this request has been sent to: others are preferred. In the
+    ///         decision log it makes this a retry; give ``event`` too, or nothing ties the two together.
     ///     region: Where the request came from; for the decision log.
     ///     deadline: Seconds that the request has left; for the decision log.
     ///     event: A number that the attempts of one request share in the decision log.
@@ -284,17 +311,19 @@ impl Balancer {
     }
 
     /// Picks an endpoint and names the request by an integer, which must be given to `end`. For
-    /// adapters: nothing ends it by itself.
-    #[pyo3(signature = (key = None, request_class = None, tried = None))]
+    /// adapters: nothing ends it by itself. The arguments are those of `pick`.
+    #[pyo3(signature = (key = None, request_class = None, tried = None, *, event = 0))]
     fn begin(
         &self,
         py: Python<'_>,
         key: Option<&Bound<'_, PyAny>>,
         request_class: Option<&str>,
         tried: Option<&Bound<'_, PyAny>>,
+        event: u64,
     ) -> PyResult<u64> {
         let tried = Tried::new(tried)?;
-        let context = request::context(key, request_class, &tried)?;
+        let mut context = request::context(key, request_class, &tried)?;
+        context.event = event;
         self.choose(py, clock::now(), &context, |state, lease| state.tokens.insert(lease))
     }
 
@@ -378,12 +407,7 @@ impl Balancer {
             .into_iter()
             .map(|(endpoint, value)| (endpoint.clone(), (endpoint.id().clone(), value)))
             .unzip();
-        self.core
-            .fleet()
-            .replace(described)
-            .map_err(|error| error::config(endpoints.py(), &error))?;
-        self.keep(values);
-        Ok(())
+        self.change(endpoints.py(), values, |fleet| fleet.replace(described))
     }
 
     /// Adds an endpoint, or describes one anew that is already there. A draining one takes requests
@@ -392,9 +416,10 @@ impl Balancer {
     fn add(&self, endpoint: &Bound<'_, PyAny>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let core = fleet::one(endpoint)?;
         let id = core.id().clone();
-        self.core.fleet().add(core);
-        self.keep(vec![(id, value.and_then(fleet::kept))]);
-        Ok(())
+        self.change(endpoint.py(), vec![(id, value.and_then(fleet::kept))], |fleet| {
+            fleet.add(core);
+            Ok(())
+        })
     }
 
     /// Removes an endpoint, by id or `Endpoint`, at once. Requests that are there go on.
@@ -402,8 +427,8 @@ impl Balancer {
     /// Raises:
     ///     ConfigError: If no endpoint has the id.
     fn remove(&self, id: &Bound<'_, PyAny>) -> PyResult<()> {
-        let result = self.core.fleet().remove(&fleet::id(id)?);
-        result.map_err(|error| error::config(id.py(), &error))
+        let gone = fleet::id(id)?;
+        self.change(id.py(), Vec::new(), |fleet| fleet.remove(&gone))
     }
 
     /// Sends an endpoint, by id or `Endpoint`, no new requests. It stays in `endpoints` until its last
@@ -412,8 +437,27 @@ impl Balancer {
     /// Raises:
     ///     ConfigError: If no endpoint has the id.
     fn drain(&self, id: &Bound<'_, PyAny>) -> PyResult<()> {
-        let result = self.core.fleet().drain(&fleet::id(id)?);
-        result.map_err(|error| error::config(id.py(), &error))
+        let gone = fleet::id(id)?;
+        self.change(id.py(), Vec::new(), |fleet| fleet.drain(&gone))
+    }
+
+    /// Tells the network round trip to an endpoint, by id or `Endpoint`, in seconds, such as the time
+    /// that a connection took to open. The shortest one counts, and orders the regions.
+    ///
+    /// Raises:
+    ///     ConfigError: If no endpoint has the id, or the time is not at least 0.
+    fn record_round_trip(&self, id: &Bound<'_, PyAny>, seconds: f64) -> PyResult<()> {
+        let round_trip = settings::seconds(id.py(), "round trip", seconds)?;
+        let id_wanted = fleet::id(id)?;
+        self.change(id.py(), Vec::new(), |fleet| {
+            let snapshot = fleet.snapshot();
+            let Some(node) = snapshot.nodes().iter().find(|node| *node.id() == id_wanted) else {
+                return Err(ConfigError::UnknownId { id: id_wanted });
+            };
+            node.record_round_trip(round_trip);
+            fleet.refresh();
+            Ok(())
+        })
     }
 
     /// Gives a learning policy a new model, by path or bytes; the next pick uses it.
@@ -465,7 +509,7 @@ impl Balancer {
 
     /// Flushes the decision log and ends its writer. Picks go on; what they log is lost and counted.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.log.as_ref().map_or(Ok(()), |log| log.flush(py, true))
+        self.log.as_ref().map_or(Ok(()), |log| log.close(py))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -496,8 +540,12 @@ impl Balancer {
     }
 
     fn __clear__(&self) {
-        for node in self.core.fleet().snapshot().nodes() {
-            Face::of(node, self.owner).set_value(None);
-        }
+        let snapshot = self.core.fleet().snapshot();
+        let old: Vec<_> = snapshot
+            .nodes()
+            .iter()
+            .map(|node| Face::of(node, self.owner).replace_value(None))
+            .collect();
+        drop(old);
     }
 }

@@ -52,16 +52,15 @@ impl Face {
         value.as_ref().map(|value| value.clone_ref(py))
     }
 
-    /// Keeps `value` with the endpoint from now on.
-    pub(crate) fn set_value(&self, value: Option<Py<PyAny>>) {
+    /// Keeps `value` with the endpoint from now on; the one before, whose destructor is the user's code.
+    pub(crate) fn replace_value(&self, value: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
         let has_value = value.is_some();
-        // The old value is dropped after the lock: its destructor is the user's code.
         let old = {
             let mut slot = self.value.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, value)
         };
         self.has_value.store(has_value, Ordering::Release);
-        drop(old);
+        old
     }
 
     /// Shows the garbage collector the value.

@@ -115,6 +115,12 @@ impl Log {
         Ok(())
     }
 
+    /// Flushes and ends the writer; rows from now on are counted as lost.
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.decisions.close();
+        self.flush(py, true)
+    }
+
     /// Rows written, and rows lost.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let writer = self.writer();

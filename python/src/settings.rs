@@ -4,10 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use pyo3::{prelude::*, types::PyTuple};
 use trimtab_core::{
-    Builder, GeoPoint, HealthConfig, Place,
+    Builder, ConfigError, GeoPoint, HealthConfig, Place,
     learn::Model,
     log::DecisionLog,
-    policy::{self, POLICY_NAMES},
+    policy::{self, POLICY_NAMES, Policy, QTable},
 };
 
 use crate::{clock, error, log::Log};
@@ -86,17 +86,26 @@ pub(crate) fn place(
 /// The builder for `policy`, with everything else as the core has it.
 pub(crate) fn builder(
     py: Python<'_>,
-    policy: &str,
-    model: Option<Model>,
+    name: &str,
+    (model, max_age): (Option<Model>, Option<Duration>),
     place: Place,
     rng: &mut trimtab_core::Rng,
 ) -> PyResult<Builder> {
-    let policy = policy::by_name(policy, model.map(Arc::new), &place, rng)
-        .map_err(|error| error::config(py, &error))?;
-    Ok(trimtab_core::Balancer::builder()
-        .policy(policy)
-        .locality(place)
-        .unix_origin(clock::unix_origin()))
+    let model = model.map(Arc::new);
+    let policy: Result<Box<dyn Policy>, ConfigError> = match max_age {
+        Some(age) if name == "q_table" => {
+            Ok(Box::new(QTable::new(model).with_max_age(age).guarded()))
+        }
+        Some(_) if POLICY_NAMES.contains(&name) => {
+            Err(ConfigError::NoModelWanted { policy: name.to_owned() })
+        }
+        _ => policy::by_name(name, model, &place, rng),
+    };
+    let builder = trimtab_core::Balancer::builder()
+        .policy(policy.map_err(|error| error::config(py, &error))?)
+        .unix_origin(clock::unix_origin());
+    // Its score has the place in it; tiers would leave it only the own region to compare.
+    Ok(if name == "geo_score" { builder } else { builder.locality(place) })
 }
 
 /// A setting that is a time.

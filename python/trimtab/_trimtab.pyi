@@ -213,6 +213,7 @@ class Balancer(Generic[_T]):
         region: str | None = None,
         geo: tuple[float, float] | None = None,
         model: _Model | None = None,
+        model_max_age: float | None = None,
         seed: int | None = None,
         log: str | os.PathLike[str] | None = None,
         log_sample: float = 1.0,
@@ -244,6 +245,8 @@ class Balancer(Generic[_T]):
         key: str | bytes | int | None = None,
         request_class: str | None = None,
         tried: Iterable[str] | None = None,
+        *,
+        event: int = 0,
     ) -> int: ...
     def address_of(self, token: int) -> str: ...
     def id_of(self, token: int) -> str: ...
@@ -258,6 +261,7 @@ class Balancer(Generic[_T]):
     def add(self, endpoint: _Place, value: _T | None = None) -> None: ...
     def remove(self, id: _Place) -> None: ...  # noqa: A002
     def drain(self, id: _Place) -> None: ...  # noqa: A002
+    def record_round_trip(self, id: _Place, seconds: float) -> None: ...  # noqa: A002
     def set_model(self, model: _Model) -> None: ...
     @property
     def policy(self) -> str: ...

@@ -3,6 +3,8 @@
 import gc
 import itertools
 import math
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -96,6 +98,35 @@ def test_the_own_region_is_preferred():
     assert (stats.region, stats.zone) == ("us", "")
 
 
+def test_geo_score_compares_regions():
+    near = trimtab.Endpoint(A, region="eu", latitude=48.9, longitude=2.4)
+    far = trimtab.Endpoint(B, region="us", latitude=40.7, longitude=-74.0)
+    lb = trimtab.Balancer([near, far], policy="geo_score", region="eu", geo=(48.9, 2.4), seed=1)
+    assert {lb.pick().id for _ in range(20)} == {A}
+    for _ in range(3):  # fewer than eject it
+        lb.pick(tried=[B]).fail()
+        lb.pick(tried=[A]).success()
+    assert all(endpoint.up for endpoint in lb.endpoints)
+    assert {lb.pick().id for _ in range(20)} == {B}
+
+
+def test_regions_are_ordered_by_measured_round_trips():
+    home = trimtab.Endpoint(A, region="home")
+    one, two = trimtab.Endpoint(B, region="one"), trimtab.Endpoint(C, region="two")
+    lb = trimtab.Balancer([home, one, two], region="home")
+    lb.drain(home)
+    assert lb.pick().id == B  # distances unknown: in order of name
+    lb.record_round_trip(one, 0.2)
+    lb.record_round_trip(C, 0.1)
+    assert lb.pick().id == C
+    lb.record_round_trip(B, 0.05)
+    assert lb.pick().id == B
+    with pytest.raises(trimtab.ConfigError, match='no endpoint has the id "x"'):
+        lb.record_round_trip("x", 0.1)
+    with pytest.raises(trimtab.ConfigError, match="round trip = -1"):
+        lb.record_round_trip(B, -1.0)
+
+
 def test_weights_are_followed():
     lb = trimtab.Balancer(
         [trimtab.Endpoint(A, weight=3.0), B], policy="weighted_round_robin", seed=1
@@ -184,6 +215,42 @@ def test_add_remove_and_drain():
         lb.pick()
 
 
+@pytest.mark.parametrize("change", ["update", "remove", "add"])
+def test_destructors_of_values_find_the_change_complete(change):
+    seen = []
+
+    class Client:
+        def __del__(self):
+            seen.append({endpoint.id: endpoint.value for endpoint in lb.endpoints})
+            lb.add(C, value="from the destructor")
+
+    moved = trimtab.Endpoint("http://elsewhere:1", id=A)
+    lb = trimtab.Balancer({A: Client(), B: 2})
+    if change == "update":
+        lb.update({B: 20, C: 30})
+        assert seen == [{B: 20, C: 30}]
+    elif change == "remove":
+        lb.remove(A)
+        assert seen == [{B: 2}]
+    else:
+        lb.add(moved, value="new")
+        assert seen == [{A: "new", B: 2}]
+    values = {endpoint.id: endpoint.value for endpoint in lb.endpoints}
+    assert values[C] == "from the destructor"
+
+
+def test_an_old_value_is_let_go_after_all_new_ones_are_there():
+    seen = []
+
+    class Client:
+        def __del__(self):
+            seen.append({endpoint.id: endpoint.value for endpoint in lb.endpoints})
+
+    lb = trimtab.Balancer({A: Client()})
+    lb.update({A: 1, B: 2})
+    assert seen == [{A: 1, B: 2}]
+
+
 def test_a_draining_endpoint_that_is_added_takes_requests_again():
     lb = trimtab.Balancer([A])
     held = lb.pick()
@@ -246,6 +313,9 @@ def test_endpoint_values():
         ({"endpoints": [""]}, "empty"),
         ({"endpoints": ["http://a b"]}, '"http://a b"'),
         ({"policy": "fastest"}, 'unknown policy "fastest"; known are random'),
+        ({"policy": "q_table", "model_max_age": -1.0}, "model_max_age = -1"),
+        ({"policy": "random", "model_max_age": 1.0}, '"random"'),
+        ({"policy": "fastest", "model_max_age": 1.0}, 'unknown policy "fastest"'),
         ({"explore": 1.5}, "explore = 1.5"),
         ({"explore": math.nan}, "explore = NaN"),
         ({"decay": 0.0}, "decay = 0"),
@@ -324,6 +394,36 @@ def test_a_bad_deadline_is_refused():
     with pytest.raises(trimtab.ConfigError, match="deadline = -1"):
         lb.pick(deadline=-1.0)
     assert in_flight(lb) == 0
+
+
+def test_an_error_may_come_back_to_the_balancer():
+    """What runs while an error is made (here its import) finds no lock held."""
+    program = """
+import sys, types, trimtab, trimtab.errors
+lb = trimtab.Balancer(["http://a:1"])
+lb.remove("http://a:1")
+class Errors(types.ModuleType):
+    def __getattr__(self, name):
+        lb.add("http://b:1")
+        token = lb.begin()
+        print(lb.id_of(token), flush=True)
+        lb.end(token)
+        return getattr(real, name)
+real = sys.modules["trimtab.errors"]
+sys.modules["trimtab.errors"] = Errors("trimtab.errors")
+try:
+    CALL
+except trimtab.TrimtabError as error:
+    print(type(error).__name__)
+"""
+    for call, error in (("lb.pick()", "NoEndpoints"), ("lb.id_of(1)", "TokenError")):
+        done = subprocess.run(
+            [sys.executable, "-c", program.replace("CALL", call)],
+            timeout=60,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == f"http://b:1\n{error}\n", done.stderr
 
 
 def test_threads_share_a_balancer():

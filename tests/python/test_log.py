@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def test_a_row_an_attempt(tmp_path):
     lease.success(status=200, server_processing=0.25, server_queue=0.5, bytes=7, tokens=3)
     lb.pick(tried=[A], event=42).fail("timeout")
     lb.pick().cancel()
-    lb.end(lb.begin(None, "batch"), trimtab.Verdict.STATUS, status=503)
+    lb.end(lb.begin(None, "batch", event=43), trimtab.Verdict.STATUS, status=503)
     lb.flush()
     first, second, third, fourth = rows(path)
     assert first["client"] == "me"
@@ -49,23 +50,37 @@ def test_a_row_an_attempt(tmp_path):
     assert (second["status"], second["censored"]) == ("timeout", "timeout")
     assert third["status"] == "cancelled"
     assert (fourth["class"], fourth["status"], fourth["code"]) == ("batch", "status", 503)
+    assert fourth["event"] == 43
     assert lb.counters.log_written == 4
     assert lb.counters.log_dropped == 0
 
 
-def test_close_flushes_and_later_rows_are_counted(tmp_path):
+@pytest.mark.parametrize("capacity", [4, 65536])
+def test_close_flushes_and_later_rows_are_counted(tmp_path, capacity):
     path = tmp_path / "log.jsonl"
-    with trimtab.Balancer([A], log=path, log_capacity=4) as lb:
+    with trimtab.Balancer([A], log=path, log_capacity=capacity) as lb:
         for _ in range(4):
             with lb.pick():
                 pass
+        late = lb.pick()
     assert len(rows(path)) == 4
+    late.success()
     for _ in range(6):
         lb.pick().success()
     lb.close()
     assert lb.counters.log_written == 4
-    assert lb.counters.log_dropped == 2
+    assert lb.counters.log_dropped == 7
     assert len(rows(path)) == 4
+
+
+def test_a_balancer_closed_before_its_first_pick_logs_nothing(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lb = trimtab.Balancer([A], log=path)
+    lb.close()
+    lb.pick().success()
+    lb.close()
+    assert (lb.counters.log_written, lb.counters.log_dropped) == (0, 1)
+    assert rows(path) == []
 
 
 def test_dropping_the_balancer_flushes(tmp_path):
@@ -126,6 +141,35 @@ def test_a_full_disk_costs_rows_and_no_request():
     lb.close()
     assert lb.counters.log_written == 0
     assert lb.counters.log_dropped == 10
+
+
+def test_a_file_that_cannot_be_opened_costs_rows_and_no_request(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lb = trimtab.Balancer([A], log=folder / "log.jsonl")
+    shutil.rmtree(folder)
+    with pytest.warns(RuntimeWarning, match=r"log\.jsonl.*rows are lost") as warned:
+        for _ in range(10):
+            lb.pick().success()
+    assert len(warned) == 1
+    assert lb.endpoints[0].successes == 10
+    lb.close()
+    assert (lb.counters.log_written, lb.counters.log_dropped) == (0, 10)
+
+
+def test_a_warning_that_is_an_error_fails_no_request(tmp_path):
+    path = tmp_path / "log.jsonl"
+    program = f"""
+import os, warnings, trimtab
+warnings.simplefilter("error")
+lb = trimtab.Balancer(["http://a:1"], log={str(path)!r} + ".d/log.jsonl")
+os.rename({str(path)!r} + ".d", {str(path)!r} + ".e")
+lb.pick().success()
+print(lb.counters.log_dropped)
+"""
+    (tmp_path / "log.jsonl.d").mkdir()
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
+    assert done.stdout == b"1\n", done.stderr
 
 
 @pytest.mark.parametrize(

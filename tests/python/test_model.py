@@ -1,5 +1,6 @@
 """Models between Python and Rust: what a log from here teaches routes there, and the reverse."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_without_a_model_it_falls_back_and_counts(model):
     served(lb, "short", 10)
     assert dict(lb.counters.fallbacks)["no_model"] == 10
     lb.close()
+
+
+def test_a_model_that_is_too_old_is_not_used(model):
+    age = time.time() - 1.7e9  # of the rows that it is trained from, give or take their 2,000 s
+    for max_age, fallbacks in ((age + 1e6, {}), (age - 1e6, {"stale": 1})):
+        lb = trimtab.Balancer(
+            endpoints(), policy="q_table", model=model, model_max_age=max_age, seed=1
+        )
+        lb.end(lb.begin(None, "short"), 2)
+        assert lb.fallbacks == fallbacks
 
 
 def test_the_log_of_a_python_balancer_trains_a_model_that_routes(tmp_path):
