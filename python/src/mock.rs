@@ -69,10 +69,20 @@ pub(crate) fn run_mock(
 }
 
 fn refusal(py: Python<'_>, error: &MockError) -> PyErr {
-    match error {
-        MockError::AddressInUse { .. } | MockError::Bind { .. } | MockError::Runtime(_) => {
-            PyOSError::new_err(error.to_string())
+    let code = match error {
+        // The error holds no number, and the number differs from system to system.
+        MockError::AddressInUse { .. } => {
+            let code = py.import("errno").and_then(|m| m.getattr("EADDRINUSE")?.extract::<i32>());
+            match code {
+                Ok(code) => Some(code),
+                Err(error) => return error,
+            }
         }
-        _ => CONFIG_ERROR.new_err(py, error),
+        MockError::Bind { source, .. } | MockError::Runtime(source) => source.raw_os_error(),
+        _ => return CONFIG_ERROR.new_err(py, error),
+    };
+    match code {
+        Some(code) => PyOSError::new_err((code, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
     }
 }

@@ -1,5 +1,6 @@
 """The real `openai` package against the real mock server, and the command `trimtab mock`."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import openai
 import pytest
 
 import trimtab
+from trimtab._trimtab import run_mock
 
 ASK = {"model": "mock", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -145,7 +147,21 @@ def refused(*arguments: str) -> str:
 
 def test_a_port_in_use_is_named(replicas):
     port = replicas[0].rsplit(":", 1)[1]
-    assert f"127.0.0.1:{port}" in refused("--port", port)
+    said = refused("--port", port)
+    assert said.startswith(f"trimtab: 127.0.0.1:{port} is in use")
+    with pytest.raises(OSError, match="in use") as caught:
+        run_mock(
+            "127.0.0.1",
+            int(port),
+            "mid",
+            seed=1,
+            network_ms=0.0,
+            model_name="m",
+            max_waiting=1,
+            faults="{}",
+            on_ready=print,
+        )
+    assert caught.value.errno == errno.EADDRINUSE
 
 
 @pytest.mark.parametrize(

@@ -69,5 +69,5 @@ def run(args: argparse.Namespace) -> int:
             on_ready=lambda url: print(f"{args.preset} on {url}", flush=True),
         )
     except OSError as error:  # such as a port in use
-        raise TrimtabError(str(error)) from error
+        raise TrimtabError(error.strerror or str(error)) from error
     return int(exited)
