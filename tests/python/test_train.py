@@ -71,6 +71,17 @@ def test_shards_in_any_order_give_the_same_model(log, tmp_path):
     assert train(shards).model == train(reversed(shards)).model == train(log).model
 
 
+def test_a_conversion_that_fails_while_writing_names_its_output(log, tmp_path):
+    out = tmp_path / "out.parquet"
+    out.mkdir()  # the last step, taking the output's place, cannot work
+    with pytest.raises(trimtab.LogError, match=r"out\.parquet: "):
+        to_parquet(log, out)
+    bad = tmp_path / "b.jsonl"
+    bad.write_text("{")
+    with pytest.raises(trimtab.LogError, match=r"b\.jsonl: "):
+        to_parquet([log, bad], tmp_path / "fine.parquet")
+
+
 def test_directories_and_patterns(log, tmp_path):
     nested = tmp_path / "logs" / "day"
     nested.mkdir(parents=True)

@@ -93,15 +93,20 @@ def to_parquet(
     blocks = json.ReadOptions(block_size=16 << 20)
     bar = _logs.bar(paths, "converting", show=progress)
     rows, temporary = 0, Path(out).with_name(f".{Path(out).name}.part")
+    # What an error is about: the log that is read, or the file that is written.
     path = Path(out)
     try:
         with parquet.ParquetWriter(temporary, schema, compression=compression) as writer:
-            for path in paths:
-                with pyarrow.input_stream(path, compression="detect") as source:
+            for log in paths:
+                path = log
+                with pyarrow.input_stream(log, compression="detect") as source:
                     for batch in json.open_json(source, blocks, options):
+                        path = Path(out)
                         writer.write_batch(batch)
+                        path = log
                         rows += batch.num_rows
-                bar.update(path.stat().st_size)
+                bar.update(log.stat().st_size)
+            path = Path(out)
         temporary.replace(out)
     except (OSError, pyarrow.ArrowException) as error:
         raise LogError(f"{path}: {error}") from error
