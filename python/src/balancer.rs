@@ -1,33 +1,27 @@
 //! `trimtab.Balancer`.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::path::PathBuf;
 
 use pyo3::{
     PyTraverseError, PyVisit,
     prelude::*,
     types::{PyDict, PyString},
 };
-use trimtab_core::{ConfigError, Context, EndpointId, Node, Rng, Time, next_owner};
+use trimtab_core::{ConfigError, EndpointId, Node, Rng, next_owner};
 
 use crate::{
     clock,
     counters::Counters,
     entropy, error,
     face::Face,
-    fleet, fork,
+    fleet,
     lease::Lease,
     log::Log,
     model, outcome,
+    picks::Picks,
     request::{self, Tried},
     settings::{self, Health, Logging},
     stats::EndpointStats,
-    token::Slab,
 };
 
 /// Picks endpoints for requests and learns from how they end.
@@ -67,28 +61,14 @@ use crate::{
 #[pyclass(frozen, generic, weakref, module = "trimtab", name = "Balancer")]
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    core: trimtab_core::Balancer,
-    state: Mutex<State>,
+    picks: Picks,
     /// Tells this balancer's faces from another's.
     owner: u64,
-    log: Option<Log>,
-    /// The fork generation of the first pick here; `NEVER` before it.
-    settled: AtomicU64,
 }
-
-#[derive(Debug)]
-struct State {
-    rng: Rng,
-    tokens: Slab,
-    /// The fork generation that the generator was seeded in.
-    seeded: u64,
-}
-
-const NEVER: u64 = u64::MAX;
 
 impl Balancer {
     pub(crate) fn core(&self) -> &trimtab_core::Balancer {
-        &self.core
+        self.picks.core()
     }
 
     pub(crate) fn address(&self, node: &Node, py: Python<'_>) -> Py<PyString> {
@@ -104,57 +84,6 @@ impl Balancer {
         Face::of(node, self.owner).value(py)
     }
 
-    /// Locked only while attached, so never by another thread at a fork. Nothing that may run Python's
-    /// code is done under it: a destructor or the collector could come back here.
-    #[inline]
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Picks, and gives the lease to `keep` with the state still locked.
-    #[inline]
-    fn choose<T>(
-        &self,
-        py: Python<'_>,
-        now: Time,
-        context: &Context<'_>,
-        keep: impl FnOnce(&mut State, trimtab_core::Lease) -> T,
-    ) -> PyResult<T> {
-        if self.settled.load(Ordering::Relaxed) != fork::generation() {
-            self.settle(py);
-        }
-        let picked = {
-            let state = &mut *self.state();
-            self.core.pick(now, context, &mut state.rng).map(|lease| keep(state, lease))
-        };
-        picked.map_err(|error| error::pick(py, &error))
-    }
-
-    /// Before the first pick in a process: starts the log's writer, in a child reseeds too.
-    #[cold]
-    fn settle(&self, py: Python<'_>) {
-        let generation = fork::generation();
-        let forked = {
-            let state = &mut *self.state();
-            let forked = state.seeded != generation;
-            if forked {
-                state.rng = Rng::seeded(entropy::seed());
-                state.seeded = generation;
-            }
-            forked
-        };
-        let lost = self.log.as_ref().and_then(|log| {
-            if forked {
-                log.forked();
-            }
-            log.start()
-        });
-        self.settled.store(generation, Ordering::Relaxed);
-        if let Some(message) = lost {
-            error::warn(py, message);
-        }
-    }
-
     /// Changes the fleet, and the values with it. What goes out of use is let go last: destructors are
     /// the user's code, which must find the change complete and no lock held.
     fn change(
@@ -163,8 +92,8 @@ impl Balancer {
         values: Vec<(EndpointId, Option<Py<PyAny>>)>,
         change: impl FnOnce(&trimtab_core::Fleet) -> Result<(), ConfigError>,
     ) -> PyResult<()> {
-        let before = self.core.fleet().snapshot();
-        change(self.core.fleet()).map_err(|error| error::config(py, &error))?;
+        let before = self.core().fleet().snapshot();
+        change(self.core().fleet()).map_err(|error| error::config(py, &error))?;
         let old = self.keep(values);
         drop((before, old));
         Ok(())
@@ -172,7 +101,7 @@ impl Balancer {
 
     /// Keeps `values` with their endpoints; the values that were there.
     fn keep(&self, values: Vec<(EndpointId, Option<Py<PyAny>>)>) -> Vec<Option<Py<PyAny>>> {
-        let snapshot = self.core.fleet().snapshot();
+        let snapshot = self.core().fleet().snapshot();
         // Discovery gives the fleet in the snapshot's order, so the search ends where it starts.
         let mut nodes = snapshot.nodes().iter().cycle();
         let mut old = Vec::with_capacity(values.len());
@@ -183,14 +112,6 @@ impl Balancer {
             }
         }
         old
-    }
-
-    #[cold]
-    fn no_token(py: Python<'_>, token: u64) -> PyErr {
-        error::TOKEN_ERROR.new_err(
-            py,
-            format_args!("token {token} is not open here: it has ended or is another balancer's"),
-        )
     }
 }
 
@@ -231,9 +152,8 @@ impl Balancer {
     ) -> PyResult<Self> {
         let mut rng = Rng::seeded(seed.unwrap_or_else(entropy::seed));
         let model = model.map(model::read).transpose()?;
-        let max_age = model_max_age
-            .map(|age| settings::seconds(py, "model_max_age", age))
-            .transpose()?;
+        let max_age =
+            model_max_age.map(|age| settings::seconds(py, "model_max_age", age)).transpose()?;
         let place = settings::place(py, region, geo)?;
         let health = Health {
             consecutive_failures,
@@ -264,9 +184,7 @@ impl Balancer {
             log = Some(writer);
         }
         let core = builder.build().map_err(|error| error::config(py, &error))?;
-        let state = State { rng, tokens: Slab::default(), seeded: fork::generation() };
-        let (state, settled) = (Mutex::new(state), AtomicU64::new(NEVER));
-        let balancer = Self { core, state, owner: next_owner(), log, settled };
+        let balancer = Self { picks: Picks::new(core, rng, log), owner: next_owner() };
         balancer.keep(values);
         Ok(balancer)
     }
@@ -305,7 +223,7 @@ impl Balancer {
         context.region = region;
         context.event = event;
         context.deadline = deadline.map(|left| request::deadline(py, now, left)).transpose()?;
-        let lease = this.choose(py, now, &context, |_, lease| lease)?;
+        let lease = this.picks.pick(py, now, &context)?;
         let value = this.value(lease.node(), py);
         Ok(Lease::new(lease, value, slf.clone().unbind()))
     }
@@ -324,31 +242,27 @@ impl Balancer {
         let tried = Tried::new(tried)?;
         let mut context = request::context(key, request_class, &tried)?;
         context.event = event;
-        self.choose(py, clock::now(), &context, |state, lease| state.tokens.insert(lease))
+        self.picks.begin(py, clock::now(), &context)
     }
 
     /// Where the request of `token` goes.
     fn address_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
-        let found = self.state().tokens.get(token).map(|lease| self.address(lease.node(), py));
-        found.ok_or_else(|| Self::no_token(py, token))
+        self.picks.ask(py, token, |lease| self.address(lease.node(), py))
     }
 
     /// The id of the endpoint that the request of `token` goes to.
     fn id_of(&self, py: Python<'_>, token: u64) -> PyResult<Py<PyString>> {
-        let found = self.state().tokens.get(token).map(|lease| self.id(lease.node(), py));
-        found.ok_or_else(|| Self::no_token(py, token))
+        self.picks.ask(py, token, |lease| self.id(lease.node(), py))
     }
 
     /// The user's object at the endpoint that the request of `token` goes to, or None.
     fn value_of(&self, py: Python<'_>, token: u64) -> PyResult<Option<Py<PyAny>>> {
-        let found = self.state().tokens.get(token).map(|lease| self.value(lease.node(), py));
-        found.ok_or_else(|| Self::no_token(py, token))
+        self.picks.ask(py, token, |lease| self.value(lease.node(), py))
     }
 
     /// The first byte of the answer to the request of `token` is here. Only the first call counts.
     fn first_byte(&self, py: Python<'_>, token: u64) -> PyResult<()> {
-        let found = self.state().tokens.get(token).map(|lease| lease.first_byte(clock::now()));
-        found.ok_or_else(|| Self::no_token(py, token))
+        self.picks.ask(py, token, |lease| lease.first_byte(clock::now()))
     }
 
     /// Ends the request of `token` by a ``trimtab.Verdict``. What else is known of it may be given by
@@ -369,8 +283,7 @@ impl Balancer {
             (Some(outcome), Some(details)) => Some(outcome::with_named(outcome, details)?),
             (outcome, _) => outcome,
         };
-        let lease = self.state().tokens.remove(token);
-        let lease = lease.ok_or_else(|| Self::no_token(py, token))?;
+        let lease = self.picks.take(py, token)?;
         match outcome {
             Some(outcome) => lease.finish(clock::now(), outcome),
             None => lease.cancel(clock::now()),
@@ -381,7 +294,7 @@ impl Balancer {
     /// All endpoints with their live statistics, draining ones included.
     #[getter]
     fn endpoints(slf: &Bound<'_, Self>) -> Vec<EndpointStats> {
-        let fleet = slf.get().core.fleet();
+        let fleet = slf.get().core().fleet();
         let mut snapshot = fleet.snapshot();
         let idle = |(index, node): (usize, &std::sync::Arc<Node>)| {
             snapshot.is_draining(index) && node.in_flight() == 0
@@ -466,21 +379,21 @@ impl Balancer {
     ///     ModelError: If it cannot be read; the model in use stays.
     ///     ConfigError: If the policy uses no model.
     fn set_model(&self, model: &Bound<'_, PyAny>) -> PyResult<()> {
-        let result = self.core.set_model(model::read(model)?);
+        let result = self.core().set_model(model::read(model)?);
         result.map_err(|error| error::config(model.py(), &error))
     }
 
     /// The policy's name.
     #[getter]
     fn policy(&self) -> &str {
-        self.core.policy_name()
+        self.core().policy_name()
     }
 
     /// What has been counted so far.
     #[getter]
     fn counters(&self) -> Counters {
-        let core = self.core.counters();
-        let (log_written, log_dropped) = self.log.as_ref().map_or((0, 0), Log::counts);
+        let core = self.core().counters();
+        let (log_written, log_dropped) = self.picks.log().map_or((0, 0), Log::counts);
         Counters {
             ejections: core.ejections,
             returns: core.returns,
@@ -504,12 +417,12 @@ impl Balancer {
 
     /// Waits until every finished request so far is in the decision log's file.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        self.log.as_ref().map_or(Ok(()), |log| log.flush(py, false))
+        self.picks.log().map_or(Ok(()), |log| log.flush(py, false))
     }
 
     /// Flushes the decision log and ends its writer. Picks go on; what they log is lost and counted.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.log.as_ref().map_or(Ok(()), |log| log.close(py))
+        self.picks.log().map_or(Ok(()), |log| log.close(py))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -527,20 +440,20 @@ impl Balancer {
     }
 
     fn __len__(&self) -> usize {
-        self.core.fleet().snapshot().nodes().len()
+        self.core().fleet().snapshot().nodes().len()
     }
 
     fn __repr__(&self) -> String {
-        format!("<Balancer policy={:?} endpoints={}>", self.core.policy_name(), self.__len__())
+        format!("<Balancer policy={:?} endpoints={}>", self.core().policy_name(), self.__len__())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let snapshot = self.core.fleet().snapshot();
+        let snapshot = self.core().fleet().snapshot();
         snapshot.nodes().iter().try_for_each(|node| Face::of(node, self.owner).traverse(&visit))
     }
 
     fn __clear__(&self) {
-        let snapshot = self.core.fleet().snapshot();
+        let snapshot = self.core().fleet().snapshot();
         let old: Vec<_> = snapshot
             .nodes()
             .iter()

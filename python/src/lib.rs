@@ -25,6 +25,7 @@ mod log;
 mod mock;
 mod model;
 mod outcome;
+mod picks;
 mod ready;
 mod request;
 mod settings;
