@@ -2,8 +2,9 @@
 
 The lease takes its latency at the body's first byte (unless the status is a failure, since a fast
 500 must not look like a fast endpoint) and ends with the body: a success at its end, a failure if
-it breaks, a cancellation if it is closed before. Two things end a body that is closed early: a status
-that is a failure anyway, and the ``[DONE]`` of an event stream, after which clients stop to read.
+it breaks, a cancellation if it is closed before. Two things end a body that is closed early: a
+status that is a failure anyway, and the ``[DONE]`` of an event stream, after which clients stop to
+read.
 """
 
 from __future__ import annotations
