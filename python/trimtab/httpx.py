@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trimtab._http.body import AsyncBody, Body
 from trimtab._http.route import Route, RouteLike, RouteOf
 from trimtab._http.transport import AsyncTransport as _AsyncTransport
 from trimtab._http.transport import SyncTransport as _SyncTransport
-from trimtab._trimtab import Balancer, RetryBudget
 
 try:
     import httpx
@@ -32,7 +31,7 @@ class _AsyncBody(AsyncBody, httpx.AsyncByteStream):
     pass
 
 
-class Transport(_SyncTransport, httpx.BaseTransport):
+class Transport(_SyncTransport[httpx.BaseTransport, httpx.Limits], httpx.BaseTransport):
     """A transport for ``httpx.Client``: each request goes to an endpoint of the balancer's choice.
 
     The endpoint's address (``http://`` or ``https://``, host, perhaps port and path) takes the
@@ -44,46 +43,11 @@ class Transport(_SyncTransport, httpx.BaseTransport):
     A request's class and key are told, the first that is there, by the headers ``x-trimtab-class``
     and ``x-trimtab-key`` (which are not sent on), by
     ``extensions={"trimtab": {"request_class": ..., "key": ...}}``, or by ``route``.
-
-    Args:
-        balancer: Who picks. It may be shared by any number of transports.
-        transport: The transport that sends; one of httpx's own if not told.
-        route: Tells a request's `Route`, given the request.
-        load_reports: Ask servers for their load with each answer (``endpoint-load-metrics``).
-        retry_budget: What attempts after the first are paid from: 0.2 a request and 10 a second if
-            not told. An SDK's retries (``x-stainless-retry-count``) count too.
-        limits: As httpx has it; 1000 connections and 100 idle ones if not told.
-        **options: As ``httpx.HTTPTransport`` has them: ``verify``, ``http2``, and so on.
-
-    Raises:
-        ConfigError: If an endpoint's address is malformed.
     """
 
     _lib: ClassVar = httpx
     _own: ClassVar = httpx.HTTPTransport
     _body: ClassVar = _Body
-
-    def __init__(
-        self,
-        balancer: Balancer[Any],
-        *,
-        transport: httpx.BaseTransport | None = None,
-        route: RouteOf | None = None,
-        load_reports: bool = False,
-        retry_budget: RetryBudget | None = None,
-        limits: httpx.Limits | None = None,
-        **options: Any,  # noqa: ANN401
-    ) -> None:
-        """See the class."""
-        super().__init__(
-            balancer,
-            transport=transport,
-            route=route,
-            load_reports=load_reports,
-            retry_budget=retry_budget,
-            limits=limits,
-            **options,
-        )
 
     if TYPE_CHECKING:
 
@@ -91,34 +55,14 @@ class Transport(_SyncTransport, httpx.BaseTransport):
             """Send ``request`` to an endpoint of the balancer's choice."""
 
 
-class AsyncTransport(_AsyncTransport, httpx.AsyncBaseTransport):
+class AsyncTransport(
+    _AsyncTransport[httpx.AsyncBaseTransport, httpx.Limits], httpx.AsyncBaseTransport
+):
     """A transport for ``httpx.AsyncClient``; all else is as in `Transport`."""
 
     _lib: ClassVar = httpx
     _own: ClassVar = httpx.AsyncHTTPTransport
     _body: ClassVar = _AsyncBody
-
-    def __init__(
-        self,
-        balancer: Balancer[Any],
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        route: RouteOf | None = None,
-        load_reports: bool = False,
-        retry_budget: RetryBudget | None = None,
-        limits: httpx.Limits | None = None,
-        **options: Any,  # noqa: ANN401
-    ) -> None:
-        """See `Transport`."""
-        super().__init__(
-            balancer,
-            transport=transport,
-            route=route,
-            load_reports=load_reports,
-            retry_budget=retry_budget,
-            limits=limits,
-            **options,
-        )
 
     if TYPE_CHECKING:
 

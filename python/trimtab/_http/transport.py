@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from trimtab._classify import classify, is_failure
 from trimtab._http.attempts import Attempts
@@ -18,8 +18,12 @@ MAX_CONNECTIONS = 1000
 MAX_KEEPALIVE_CONNECTIONS = 100
 
 
-class _Transport:
-    """What the sync and the async transport share."""
+_Inner = TypeVar("_Inner")
+_Limits = TypeVar("_Limits")
+
+
+class _Transport(Generic[_Inner, _Limits]):
+    """What the sync and the async transport share, over the library's classes of these two."""
 
     _lib: ClassVar[Any]
     _own: ClassVar[Any]
@@ -29,27 +33,42 @@ class _Transport:
         self,
         balancer: Balancer[Any],
         *,
-        transport: Any = None,  # noqa: ANN401
+        transport: _Inner | None = None,
         route: RouteOf | None = None,
         load_reports: bool = False,
         retry_budget: RetryBudget | None = None,
-        limits: Any = None,  # noqa: ANN401
+        limits: _Limits | None = None,
         **options: Any,  # noqa: ANN401
     ) -> None:
+        """Send by ``balancer``.
+
+        Args:
+            balancer: Who picks. It may be shared by any number of transports.
+            transport: The transport that sends; one of the library's own if not told.
+            route: Tells a request's `Route`, given the request.
+            load_reports: Ask servers for their load with each answer (``endpoint-load-metrics``).
+            retry_budget: What attempts after the first are paid from: 0.2 a request and 10 a second
+                if not told. An SDK's retries (``x-stainless-retry-count``) count too.
+            limits: As the library has it; 1000 connections and 100 idle ones if not told.
+            **options: As the library's own transport has them: ``verify``, ``http2``, and so on.
+
+        Raises:
+            ConfigError: If an endpoint's address is malformed.
+        """
         if transport is None:
             if limits is None:
                 limits = self._lib.Limits(
                     max_connections=MAX_CONNECTIONS,
                     max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS,
                 )
-            transport = self._own(limits=limits, **options)
+            self._inner: Any = self._own(limits=limits, **options)
             self._make: Any = Outgoing
         elif limits is not None or options:
             names = ", ".join([*options, *(["limits"] if limits is not None else [])])
             raise TypeError(f"{names}: set this on the transport that you give as transport=")
         else:
             self._make = copied
-        self._inner = transport
+            self._inner = transport
         self.balancer = balancer
         """The balancer that picks."""
         self.retry_budget = RetryBudget() if retry_budget is None else retry_budget
@@ -108,7 +127,7 @@ class _Transport:
         return response
 
 
-class SyncTransport(_Transport):
+class SyncTransport(_Transport[_Inner, _Limits]):
     """A transport for the library's ``Client``."""
 
     def handle_request(self, request: Any) -> Any:  # noqa: ANN401
@@ -128,7 +147,7 @@ class SyncTransport(_Transport):
         self._inner.close()
 
 
-class AsyncTransport(_Transport):
+class AsyncTransport(_Transport[_Inner, _Limits]):
     """A transport for the library's ``AsyncClient``."""
 
     async def handle_async_request(self, request: Any) -> Any:  # noqa: ANN401
