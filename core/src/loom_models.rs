@@ -244,7 +244,7 @@ fn health_connected_beside_eject() {
 #[test]
 fn retry_budget_pays_once() {
     model(3, || {
-        let budget = Arc::new(RetryBudget::new(1.0, 0.0, 10.0));
+        let budget = Arc::new(RetryBudget::new(1.0, 0.0, 1.0));
         budget.deposit(at(1));
         let other = Arc::clone(&budget);
         let thread = thread::spawn(move || other.withdraw(at(1)));
