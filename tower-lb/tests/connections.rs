@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use http::Response;
 use http_body_util::{BodyExt, Full};
 use support::{
@@ -127,6 +127,20 @@ async fn a_client_that_is_dropped_closes_its_connections() {
         last.into_body().collect().await.unwrap();
         let all = || ended.load(Ordering::SeqCst) == server.connections();
         until("all are closed, although the balancer lives on", all).await;
+        assert_idle(&balancer);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_opens_after_its_client_was_dropped_is_closed() {
+    for http in [Http::One, Http::Two] {
+        let (server, ended) = counting(http).await;
+        let balancer = in_turn([server.endpoint()]);
+        let client = speaking(&balancer, http);
+        // It asks for a connection and is given up.
+        assert!(client.oneshot(get()).now_or_never().is_none());
+        until("it is closed", || ended.load(Ordering::SeqCst) == 1).await;
+        assert_eq!(server.connections(), 1);
         assert_idle(&balancer);
     }
 }

@@ -119,8 +119,10 @@ impl<B> Pool<B> {
 
     /// HTTP/1.1 connections to keep at most: those that somebody waits for, and some to spare.
     fn spare(&self, connections: &Connections<B>) -> usize {
-        let idle = if self.is_closed() { 0 } else { self.dialer.config.max_idle };
-        idle.max(connections.line.len())
+        if self.is_closed() {
+            return connections.waiting();
+        }
+        self.dialer.config.max_idle.max(connections.line.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections<B>> {
@@ -176,6 +178,11 @@ impl<B> Pool<B> {
 }
 
 impl<B> Connections<B> {
+    /// Those in line that have not been given up.
+    fn waiting(&self) -> usize {
+        self.line.iter().filter(|waiting| !waiting.is_closed()).count()
+    }
+
     fn take(&mut self, config: &Config) -> Option<Carrier<B>> {
         while let Some((sender, _)) = self.idle.pop_back() {
             if !sender.is_closed() {
@@ -258,7 +265,7 @@ where
                     return;
                 }
             }
-            Opened::Http2(_) if self.is_closed() && connections.line.is_empty() => return,
+            Opened::Http2(_) if self.is_closed() && connections.waiting() == 0 => return,
             Opened::Http2(connection) => {
                 connections.http2 = Some(true);
                 connections.refused = None;
