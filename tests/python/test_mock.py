@@ -174,7 +174,7 @@ def test_a_port_in_use_is_named(replicas):
         (["--port", "65536"], "0 to 65535"),
         (["--network-ms", "-1"], "network_ms"),
         (["--network-ms", "nan"], "network_ms"),
-        (["--max-waiting", "0"], "max_waiting"),
+        (["--max-waiting", "0"], "1 to 1000000"),
     ],
 )
 def test_bad_arguments_are_named(arguments, said):

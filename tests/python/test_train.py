@@ -251,7 +251,7 @@ def test_progress_is_told_of_every_byte(log, tmp_path):
 
 
 def test_an_empty_directory_is_no_log(tmp_path):
-    with pytest.raises(trimtab.LogError, match="no such log"):
+    with pytest.raises(trimtab.LogError, match="no logs in this directory"):
         train(tmp_path)
 
 
@@ -328,3 +328,14 @@ def test_a_file_name_that_is_no_text_is_no_obstacle(log, tmp_path):
     except (OSError, UnicodeError):
         pytest.skip("this file system takes text only")
     assert "a\ufffd.jsonl:2001" in train(odd).wrong_rows[0]
+
+
+def test_the_model_does_not_replace_a_log_or_a_device(log):
+    content = log.read_bytes()
+    with pytest.raises(trimtab.ModelError, match="one of the logs"):
+        train(log, log)
+    assert log.read_bytes() == content
+    with pytest.raises(trimtab.ModelError, match="not a regular file"):
+        train(log, "/dev/null")
+    with pytest.raises(trimtab.LogError, match="/dev/zero: not a regular file"):
+        train("/dev/zero")
