@@ -1,8 +1,15 @@
 //! The mock inference server, run from Python: what `trimtab mock` is.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
-use pyo3::{exceptions::PyOSError, prelude::*};
+use pyo3::{
+    exceptions::{PyKeyboardInterrupt, PyOSError},
+    prelude::*,
+};
 use trimtab_mock::{Faults, MockError, Server, StopReason};
 
 use crate::error::CONFIG_ERROR;
@@ -44,24 +51,33 @@ pub(crate) fn run_mock(
         .max_waiting(max_waiting)
         .faults(faults);
 
-    let mut interrupted = None;
+    let interrupted = Mutex::new(None);
+    let interrupt = || interrupted.lock().unwrap_or_else(PoisonError::into_inner);
     let on_ready = on_ready.clone().unbind();
     let ready = |server: &Server| {
         let url = server.url();
         // This thread is Python's own: the runtime inside runs on it alone.
         Python::attach(|py| {
-            if let Err(error) = on_ready.call1(py, (url,)) {
-                error.write_unraisable(py, None);
+            match on_ready.call1(py, (url,)) {
+                // Ctrl-C may come while the callback runs.
+                Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                    *interrupt() = Some(error);
+                }
+                Err(error) => error.write_unraisable(py, None),
+                Ok(_) => {}
             }
         });
     };
     let signal = async {
-        while interrupted.is_none() {
+        while interrupt().is_none() {
             tokio::time::sleep(SIGNAL_POLL).await;
-            interrupted = Python::attach(|py| py.check_signals().err());
+            if let Some(error) = Python::attach(|py| py.check_signals().err()) {
+                *interrupt() = Some(error);
+            }
         }
     };
     let ended = py.detach(|| trimtab_mock::run(builder, addr, ready, signal));
+    let interrupted = interrupt().take();
     match interrupted {
         Some(error) => Err(error),
         None => ended.map(|r| r == StopReason::ExitFault).map_err(|error| refusal(py, &error)),

@@ -126,6 +126,22 @@ def test_ctrl_c_ends_it():
         assert error == ""
 
 
+def test_ctrl_c_is_heard_while_it_says_that_it_is_ready():
+    program = """
+import signal
+from trimtab._trimtab import run_mock
+run_mock(
+    "127.0.0.1", 0, "mid", seed=1, network_ms=0.0, model_name="m", max_waiting=1, faults="{}",
+    on_ready=lambda url: signal.raise_signal(signal.SIGINT),
+)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20
+    )
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert "ignored" not in done.stderr
+
+
 def test_faults_over_http():
     with mock("--faults", '{"fail_fast": true}') as (process, url):
         with pytest.raises(urllib.error.HTTPError, match="503"):
