@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 from trimtab import __version__
-from trimtab.cli._numbers import in_range
 from trimtab.train import train
 from trimtab.train._logs import spelled
 
@@ -33,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-rows",
-        type=in_range(1, 10**9),
+        type=int,
         default=30,
         metavar="N",
         help="rows below which a cell is left to the fallback policy (default: 30)",

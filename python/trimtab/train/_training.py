@@ -49,8 +49,8 @@ def train(
         ConfigError: A setting is out of range or does not fit the log.
         ModelError: The model cannot be written.
     """
-    if min_rows < 1:
-        raise ConfigError(f"min_rows = {min_rows} must lie in [1, inf)")
+    if not 1 <= min_rows <= 10**9:
+        raise ConfigError(f"min_rows = {min_rows} must lie in [1, 1e9]")
     paths = _logs.find([logs] if isinstance(logs, str | os.PathLike) else logs)
     if out is not None:
         check_out(Path(out), paths)
