@@ -63,10 +63,8 @@ def test_evaluate_and_inspect(log, model, capsys):
         (["train", "{tmp}/none.jsonl", "-o", "{tmp}/m"], "no such log"),
         (["train", "{tmp}/bad.jsonl", "-o", "{tmp}/m"], "missing: chosen, class, latency_ms"),
         (["train", "{log}", "-o", "{tmp}/no/m"], "no such directory"),
-        (
-            ["train", "{log}", "-o", "{tmp}/m", "--min-rows", "-1"],
-            "--min-rows: must be a whole number from 1",
-        ),
+        (["train", "{log}", "-o", "{tmp}/m", "--min-rows", "-1"], "min_rows"),
+        (["train", "{log}", "-o", "{tmp}/m", "--min-rows", "9" * 30], "min_rows"),
         (["train", "{log}", "-o", "{tmp}/m", "--archetype-labels", "gpu"], "labels"),
         (["evaluate", "{log}", "{log}"], "not a trimtab model"),
         (["evaluate", "{tmp}/none", "{log}"], "No such file"),
