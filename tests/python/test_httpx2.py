@@ -379,3 +379,16 @@ async def test_many_at_once(server):
     assert sum(len(one.seen) for one in servers) == 100
     assert totals(lb) == (100, 0, 0)
     assert in_flight(lb) == 0
+
+
+async def test_an_error_says_which_endpoint_it_came_from(connect, refused):
+    lb = trimtab.Balancer([refused])
+    with pytest.raises(LIB.ConnectError) as caught:
+        await connect(lb).get("http://x/")
+    assert caught.value.__notes__ == [f"trimtab: attempt 1, at endpoint {refused}"]
+
+
+@pytest.mark.parametrize("wrong", [["http://a"], None])
+def test_only_a_balancer_balances(wrong):
+    with pytest.raises(TypeError, match=r"must be a trimtab\.Balancer, not"):
+        trimtab.httpx2.Transport(wrong)

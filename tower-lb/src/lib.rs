@@ -94,5 +94,6 @@ pub use clock::Clock;
 pub use error::{BoxError, Error};
 pub use route::{ContextFn, Route};
 pub use trimtab_core::{
-    self, Balancer, ConfigError, Endpoint, Fleet, Node, PickError, Place, policy,
+    self, Balancer, ConfigError, Endpoint, EndpointId, Fleet, GeoPoint, HealthConfig, Node,
+    PickError, Place, RetryBudget, Weight, policy,
 };

@@ -55,6 +55,9 @@ class _Transport(Generic[_Inner, _Limits]):
         Raises:
             ConfigError: If an endpoint's address is malformed.
         """
+        if not isinstance(balancer, Balancer):
+            got = type(balancer).__name__
+            raise TypeError(f"balancer must be a trimtab.Balancer, not {got}")
         if transport is None:
             if limits is None:
                 limits = self._lib.Limits(
@@ -107,6 +110,7 @@ class _Transport(Generic[_Inner, _Limits]):
         misaddressed = isinstance(error, AddressError)
         verdict = Verdict.CONNECT if misaddressed else classify(error)[0]
         lease.finish(verdict)
+        error.add_note(f"trimtab: attempt {len(attempts.tried) + 1}, at endpoint {lease.id}")
         if verdict in (Verdict.CANCELLED, Verdict.IGNORED):
             return False
         endpoint = lease.id
