@@ -1,10 +1,14 @@
 """What the tests of the package share."""
 
+import signal
 import socket
 
 import pytest
 
 from servers import Server
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and their children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
