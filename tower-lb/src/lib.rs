@@ -70,8 +70,9 @@
 //!
 //! # Cost
 //!
-//! `cargo bench -p tower-lb --all-features --bench throughput` compares with the bare clients (`benches/results`). Of what
-//! is added to a request, the largest part is a copy of its head, so that it can be sent again.
+//! `cargo bench -p tower-lb --all-features --bench throughput` compares with the bare clients; figures are
+//! in `tests/bench/README.md` of the repository. Of what is added to a request, the largest part is a
+//! copy of its head, so that it can be sent again.
 
 mod balance;
 pub mod body;

@@ -1,7 +1,7 @@
 //! Pick and release: what balancing costs a request, beside tower's own balancers in the same run.
 //!
 //! ```text
-//! cargo bench -p trimtab-core --bench pick                  all sizes, writes benches/results/pick.json
+//! cargo bench -p trimtab-core --bench pick                  all sizes, writes tests/bench/results/pick.json
 //! cargo bench -p trimtab-core --bench pick -- --quick       short rounds, writes nothing
 //!     --sizes 10,1000   --peers peak_ewma,tower             a part of it; peers by prefix
 //!     --rounds 15       --millis 100                        how often, and how long each
@@ -66,7 +66,7 @@ fn plan(args: &[String]) -> Plan {
         || if smoke { vec![10] } else { vec![1, 10, 100, 1_000, 10_000, 100_000] },
         |list| list.split(',').map(|size| size.parse().expect("sizes are numbers")).collect(),
     );
-    let default_out = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/pick.json");
+    let default_out = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/bench/results/pick.json");
     Plan {
         sizes,
         peers: value("--peers")

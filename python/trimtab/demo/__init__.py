@@ -75,4 +75,4 @@ async def _play(
 
 def _raw(rows: list[Row]) -> str:
     """Every answer, so that the figures can be checked."""
-    return json.dumps([asdict(row) for row in rows], indent=1, allow_nan=True)
+    return json.dumps([asdict(row) for row in rows])
