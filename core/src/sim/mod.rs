@@ -1,6 +1,7 @@
 //! Servers in virtual time: the same model drives the simulator (a virtual clock) and the mock
 //! server (a real one), because it takes time and randomness as arguments.
 
+pub mod draw;
 mod kv_blocks;
 mod llm_server;
 mod preset;
