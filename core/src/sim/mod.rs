@@ -6,6 +6,7 @@ mod kv_blocks;
 mod llm_server;
 mod preset;
 mod request;
+pub mod trace;
 
 pub use llm_server::LlmServer;
 pub use preset::{Preset, PresetError};
