@@ -6,7 +6,7 @@ use std::{collections::HashSet, fs, path::PathBuf, time::Duration};
 
 use trimtab_core::{
     Rng,
-    sim::trace::{Format, Summary, Trace},
+    sim::trace::{Format, ServeGen, Summary, Trace},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -108,4 +108,28 @@ fn mooncake_spread_over_its_steps_has_no_lumps() {
     // What is left beyond 1 is the load that changes over the hour.
     assert!((0.95..1.15).contains(&spread.gap_cv.unwrap()));
     assert_near(spread.rate, 12_031.0 / 3_539.999);
+}
+
+#[test]
+#[ignore = "needs the full traces"]
+fn servegen() {
+    let service = ServeGen::read(file("data/reason/deepseek-r1")).unwrap();
+    assert_eq!((service.clients(), service.windows()), (73, 144));
+    assert_eq!(service.window_length(), Duration::from_secs(600));
+    let rates = service.rates();
+    let (least, most) = rates
+        .iter()
+        .fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
+    assert_near(least, 4.311_67);
+    assert_near(most, 42.52);
+    let day = service.generate(0..144, 1.0, &mut Rng::seeded(1)).unwrap();
+    let summary = day.summary();
+    show("servegen deepseek-r1, a day", &summary);
+    // Every window's measured count, and the lengths that its clients' distributions expect.
+    assert_eq!(summary.requests, 1_383_669);
+    assert_near(summary.rate, 16.014_69);
+    assert!((summary.prompt_tokens / 1_268.25 - 1.0).abs() < 0.01);
+    assert!((summary.output_tokens / 1_527.42 - 1.0).abs() < 0.01);
+    let part = service.generate(60..66, 0.1, &mut Rng::seeded(1)).unwrap().summary();
+    show("servegen deepseek-r1, windows 60..66 at 0.1", &part);
 }

@@ -115,4 +115,12 @@ impl<'a> Line<'a> {
             _ => Err(self.wrong(field, text, "a whole number of tokens from 1 to 4294967295")),
         }
     }
+
+    /// A finite number of at least 0.
+    pub(super) fn amount(&self, field: &'static str, text: &str) -> Result<f64, TraceError> {
+        match f64::from_str(text) {
+            Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+            _ => Err(self.wrong(field, text, "a finite number of at least 0")),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Requests as they came to real services, to be replayed: when, how long, sharing which prefix.
 //!
-//! [`Trace::read`] reads published traces and a CSV of one's own ([`Format`]). A trace is then cut ([`Trace::window`]), scaled
+//! [`Trace::read`] reads published traces and a CSV of one's own ([`Format`]); [`ServeGen`] generates
+//! one from measured clients. A trace is then cut ([`Trace::window`]), scaled
 //! ([`Trace::scaled_to_rate`]) and varied ([`Trace::rotated_at_random`]), so that one recording
 //! makes many runs. Reading files is the only I/O here; everything that is random takes an
 //! [`Rng`](crate::Rng).
@@ -29,12 +30,14 @@ mod format;
 mod lines;
 mod mooncake;
 mod reshape;
+mod serve_gen;
 mod summary;
 
 use std::{sync::Arc, time::Duration};
 
 pub use error::TraceError;
 pub use format::Format;
+pub use serve_gen::ServeGen;
 pub use summary::Summary;
 
 use super::Request;
