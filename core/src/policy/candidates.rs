@@ -173,6 +173,45 @@ impl<'a> Candidates<'a> {
         self.draw_two(rng).map(|(a, b)| if score(b) < score(a) { b } else { a })
     }
 
+    /// Appends `count` distinct eligible endpoints to `out`, all choices and orders equally likely; all
+    /// eligible ones if there are fewer.
+    pub(crate) fn draw_distinct(&self, count: usize, rng: &mut Rng, out: &mut Vec<Arc<Node>>) {
+        let before = out.len();
+        if count <= self.len() / 4 {
+            for _ in 0..count * BLIND_DRAWS {
+                if out.len() == before + count {
+                    return;
+                }
+                let index = rng.below(self.len());
+                let node = self.node(index);
+                let drawn = || out[before..].iter().any(|other| Arc::ptr_eq(other, node));
+                if self.is_eligible(index) && !drawn() {
+                    out.push(Arc::clone(node));
+                }
+            }
+            if out.len() == before + count {
+                return;
+            }
+            out.truncate(before);
+        }
+        // Reservoir sampling (Vitter's R): one pass, every set alike.
+        for (seen, index) in self.eligible().enumerate() {
+            if seen < count {
+                out.push(Arc::clone(self.node(index)));
+                continue;
+            }
+            let place = rng.below(seen + 1);
+            if place < count {
+                out[before + place] = Arc::clone(self.node(index));
+            }
+        }
+        // That is fair to sets, not to places in them, and the last to answer outlive the first.
+        let drawn = &mut out[before..];
+        for last in (1..drawn.len()).rev() {
+            drawn.swap(last, rng.below(last + 1));
+        }
+    }
+
     #[inline]
     fn draw_except(&self, except: usize, rng: &mut Rng) -> Option<usize> {
         for _ in 0..BLIND_DRAWS {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Candidates, Choice, Fallback, Feedback, Mode, Picker, Policy, Refusal,
+    Candidates, Choice, Fallback, Feedback, Mode, Picker, Policy, Probing, Refusal,
     breaker::{Admission, Breaker},
 };
 use crate::{
@@ -109,6 +109,11 @@ impl Policy for FailSafe {
 
     fn model_hash(&self) -> Option<u64> {
         self.primary.model_hash()
+    }
+
+    /// The primary's; if it does not probe, the fallback's.
+    fn probing(&self) -> Option<&dyn Probing> {
+        self.primary.probing().or_else(|| self.fallback.probing())
     }
 }
 

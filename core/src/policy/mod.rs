@@ -14,6 +14,7 @@ pub mod least_request;
 pub mod least_response_time;
 mod named;
 pub mod peak_ewma;
+mod probing;
 mod propensity;
 pub mod q_table;
 pub mod random;
@@ -31,6 +32,7 @@ pub use least_request::LeastRequest;
 pub use least_response_time::LeastResponseTime;
 pub use named::{POLICY_NAMES, by_name};
 pub use peak_ewma::PeakEwma;
+pub use probing::{ProbeAnswer, Probing};
 pub use q_table::QTable;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
@@ -68,6 +70,11 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
     fn model_hash(&self) -> Option<u64> {
         None
     }
+
+    /// How it asks servers for their load, if it does.
+    fn probing(&self) -> Option<&dyn Probing> {
+        None
+    }
 }
 
 impl Policy for Box<dyn Policy> {
@@ -93,6 +100,10 @@ impl Policy for Box<dyn Policy> {
 
     fn model_hash(&self) -> Option<u64> {
         (**self).model_hash()
+    }
+
+    fn probing(&self) -> Option<&dyn Probing> {
+        (**self).probing()
     }
 }
 
