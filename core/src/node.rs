@@ -13,9 +13,11 @@ use crate::{
     shared::Shared,
     signal::{
         LoadReport,
+        failing::Failing,
         health::Health,
         latency::Latency,
         load_report::LoadSlot,
+        probe::ProbeSlot,
         residual::Residual,
         success::{Counts, Success},
     },
@@ -39,6 +41,10 @@ pub struct Node {
     pub(crate) residual: Residual,
     pub(crate) cancelled: AtomicU64,
     pub(crate) load: LoadSlot,
+    /// The last answer to a probe, while it is in a policy's pool.
+    pub(crate) probe: ProbeSlot,
+    /// Fed by the policies that charge a probe's answer with failures.
+    pub(crate) failing: Failing,
     /// 1 while it takes new requests: in the fleet and not draining.
     member: AtomicU32,
     id: EndpointId,
@@ -62,6 +68,8 @@ impl Node {
             success: Success::new(),
             cancelled: AtomicU64::new(0),
             load: LoadSlot::new(),
+            probe: ProbeSlot::new(),
+            failing: Failing::new(),
             member: AtomicU32::new(1),
             id: endpoint.id().clone(),
             address: Arc::clone(endpoint.address()),

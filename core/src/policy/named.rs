@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, QTable, Random, Rendezvous,
-    RoundRobin, SourceHash, WeightedRoundRobin,
+    GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, Prequal, QTable, Random,
+    Rendezvous, RoundRobin, SourceHash, WeightedRoundRobin,
 };
 use crate::{error::ConfigError, learn::Model, locality::Place, rng::Rng};
 
@@ -16,6 +16,7 @@ pub const POLICY_NAMES: &[&str] = &[
     "least_request",
     "least_response_time",
     "peak_ewma",
+    "prequal",
     "source_hash",
     "rendezvous",
     "geo_score",
@@ -47,6 +48,7 @@ pub fn by_name(
         "least_request" => Box::new(LeastRequest::default()),
         "least_response_time" => Box::new(LeastResponseTime::default()),
         "peak_ewma" => Box::new(PeakEwma::default()),
+        "prequal" => Box::new(Prequal::default()),
         "source_hash" => Box::new(SourceHash::default()),
         "rendezvous" => Box::new(Rendezvous::default()),
         "geo_score" => Box::new(GeoScore::new(here.clone())),

@@ -1,0 +1,147 @@
+//! How large a pool is, how often an answer in it may be used, and how many are removed with a pick.
+//!
+//! Source: the paper's
+//!
+//! ```text
+//! b_reuse = max(1, (1 + delta) / ((1 - m / n) r_probe - r_remove))
+//! ```
+//!
+//! The denominator is what the pool gains with a pick: the probes that go to endpoints not in it, less
+//! what is removed. With the paper's values it is zero or negative for n <= 24, and 25 uses come out at
+//! n = 25. So in a fleet of n the pool holds at most max(2, n / 2) answers; no more probes are counted
+//! than there are endpoints; removals give way where they would leave less than 15 uses can make up for;
+//! and 15 uses are the most. From 50 endpoints up, all is as in the paper: 1.92 uses at 50, 1.32 at 100,
+//! 1.02 at 1000. A fraction is rounded at random, so that it holds on average.
+
+use super::PrequalConfig;
+use crate::{rng::Rng, signal::probe::MAX_USES};
+
+/// The limits of one group's pool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limits {
+    /// Answers in the pool.
+    pub(super) size: usize,
+    /// Uses of an answer, on average.
+    pub(super) uses: f64,
+    /// Answers removed with each pick, on average.
+    pub(super) removals: f64,
+}
+
+impl Limits {
+    /// Those of a group of `endpoints`.
+    pub(super) fn new(config: &PrequalConfig, endpoints: usize) -> Self {
+        let most = f64::from(MAX_USES);
+        let size = config.pool_size.min((endpoints / 2).max(2)).min(endpoints);
+        let probes = config.probes_per_pick.min(endpoints as f64);
+        let gained = (1.0 - size as f64 / endpoints.max(1) as f64) * probes;
+        let inflow = 1.0 + config.reuse_delta;
+        let removals = config.removals_per_pick.min(gained - inflow / most).max(0.0);
+        let left = gained - removals;
+        // Not positive only where nothing is gained at all, and then an answer is used as often as it may.
+        let uses = if left > 0.0 { (inflow / left).clamp(1.0, most) } else { most };
+        Self { size, uses, removals }
+    }
+
+    /// Whether an answer that has been used `uses` times stays for another use.
+    #[inline]
+    pub(super) fn stays(&self, uses: u32, rng: &mut Rng) -> bool {
+        let left = self.uses - f64::from(uses);
+        left >= 1.0 || (left > 0.0 && rng.unit() < left)
+    }
+
+    /// How many answers to remove with this pick.
+    #[inline]
+    pub(super) fn removals(&self, rng: &mut Rng) -> u32 {
+        randomly_rounded(self.removals, rng)
+    }
+}
+
+/// `value` rounded down or up at random, so that it holds on average.
+#[inline]
+pub(super) fn randomly_rounded(value: f64, rng: &mut Rng) -> u32 {
+    let (whole, part) = (value.floor(), value.fract());
+    whole as u32 + u32::from(part > 0.0 && rng.unit() < part)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::{prop_assert, proptest};
+
+    use super::*;
+
+    fn at(endpoints: usize) -> Limits {
+        Limits::new(&PrequalConfig::default(), endpoints)
+    }
+
+    #[test]
+    fn large_fleets_have_the_papers() {
+        for (endpoints, uses) in [(50, 1.92), (100, 1.316), (1000, 1.02)] {
+            let limits = at(endpoints);
+            assert_eq!((limits.size, limits.removals), (16, 1.0));
+            assert!((limits.uses - uses).abs() < 0.005, "{endpoints}: {limits:?}");
+        }
+        // One probe for two picks, a removal in four: the paper's lowest rate.
+        let config =
+            PrequalConfig::default().with_probes_per_pick(0.5).with_removals_per_pick(0.25);
+        assert!((Limits::new(&config, 100).uses - 11.76).abs() < 0.01);
+    }
+
+    #[test]
+    fn small_fleets_have_sane_ones() {
+        for (endpoints, size, removals, uses) in [
+            (0, 0, 1.0, 1.0),
+            (1, 1, 0.0, 15.0),
+            (2, 2, 0.0, 15.0),
+            (3, 2, 1.0 - 2.0 / 15.0, 15.0),
+            (4, 2, 1.0, 4.0),
+            (5, 2, 1.0, 2.5),
+            (24, 12, 1.0, 4.0),
+            (25, 12, 1.0, 2.0 / 0.56),
+            (32, 16, 1.0, 4.0),
+        ] {
+            let limits = at(endpoints);
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            let as_wanted = near(limits.removals, removals) && near(limits.uses, uses);
+            assert!(
+                limits.size == size && (endpoints == 0 || as_wanted),
+                "{endpoints}: {limits:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn uses_hold_on_average() {
+        let (limits, mut rng) = (Limits { size: 16, uses: 2.3, removals: 0.7 }, Rng::seeded(1));
+        let mut uses = 0;
+        for _ in 0..100_000 {
+            let mut answer = 1;
+            while limits.stays(answer, &mut rng) {
+                answer += 1;
+            }
+            assert!((2..=3).contains(&answer));
+            uses += answer;
+        }
+        // The standard deviation of the mean is 0.0015.
+        assert!((f64::from(uses) / 1e5 - 2.3).abs() < 0.01, "{uses}");
+        let removals: u32 = (0..100_000).map(|_| limits.removals(&mut rng)).sum();
+        assert!((f64::from(removals) / 1e5 - 0.7).abs() < 0.01, "{removals}");
+    }
+
+    proptest! {
+        #[test]
+        fn always_within_what_can_be_counted(
+            endpoints in 0_usize..200, probes in 0.0..16.0, removals in 0.0..16.0,
+            size in 2_usize..64, delta in 0.0..16.0,
+        ) {
+            let config = PrequalConfig::default()
+                .with_probes_per_pick(probes)
+                .with_removals_per_pick(removals)
+                .with_pool_size(size)
+                .with_reuse_delta(delta);
+            let limits = Limits::new(&config, endpoints);
+            prop_assert!((1.0..=15.0).contains(&limits.uses), "{limits:?}");
+            prop_assert!((0.0..=removals).contains(&limits.removals), "{limits:?}");
+            prop_assert!(limits.size <= endpoints && limits.size <= size, "{limits:?}");
+        }
+    }
+}
