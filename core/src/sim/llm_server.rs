@@ -225,6 +225,44 @@ impl LlmServer {
         }
     }
 
+    /// Prompt tokens that are here and yet to be computed; what the prefix cache knows is not counted.
+    pub fn prompt_tokens_ahead(&self) -> u64 {
+        let running = self.running.iter().map(|slot| {
+            let sequence = &self.slots[*slot as usize];
+            u64::from(sequence.target.saturating_sub(sequence.computed))
+        });
+        let waiting = self.waiting.iter().filter_map(|id| {
+            let sequence = &self.slots[id.slot as usize];
+            let here = sequence.generation == id.generation;
+            here.then(|| u64::from(self.new_tokens(sequence.target, &sequence.request.blocks)))
+        });
+        running.chain(waiting).sum()
+    }
+
+    /// When a request that came at `now` could have its first token, if nothing else came, memory
+    /// sufficed and no step were noisy: what a router could know that sees all of this server.
+    pub fn first_token_estimate(&self, now: Time, prompt_tokens: u32, blocks: &[u64]) -> Time {
+        let preset = &self.preset;
+        let tokens = self.prompt_tokens_ahead() + u64::from(self.new_tokens(prompt_tokens, blocks));
+        let steps = tokens.div_ceil(u64::from(preset.chunk)).max(1);
+        let sequences = self.running.len() + self.waiting_count + 1;
+        let step = preset.step_ms + preset.running_ms * sequences.min(preset.max_seqs) as f64;
+        let millis = steps as f64 * step + preset.prefill_token_ms * tokens as f64;
+        let start = self.step_end.unwrap_or(now).max(now);
+        start + Duration::from_nanos((millis * self.slow_down * 1e6) as u64)
+    }
+
+    /// Prompt tokens that would have to be computed.
+    fn new_tokens(&self, prompt_tokens: u32, blocks: &[u64]) -> u32 {
+        if !self.preset.prefix_cache || prompt_tokens == 0 {
+            return prompt_tokens;
+        }
+        let block = self.preset.block_tokens;
+        let creditable = ((prompt_tokens - 1) / block) as usize;
+        let known = self.kv.known_prefix(&blocks[..blocks.len().min(creditable)]);
+        prompt_tokens - known * block
+    }
+
     /// Times that a sequence lost its blocks to an earlier one.
     pub fn preemptions(&self) -> u64 {
         self.preemptions

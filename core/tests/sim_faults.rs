@@ -1,0 +1,165 @@
+//! What befalls the simulated fleet, and what clients make of it. Bounds are wide: what is tested is
+//! that each trouble and each remedy is there and acts as it says.
+#![cfg(all(feature = "sim", not(loom)))]
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use trimtab_core::sim::{
+    PolicyChoice, Scenario, Setup, Simulation,
+    results::{Run, Timeline},
+};
+
+fn simulate(policy: &str, clients: &str, servers: &str, rest: &str) -> (Run, Timeline, Vec<f64>) {
+    let text = format!(
+        "name = 't'\nduration = '60s'\n[clients]\ncount = 10\n{clients}\n[traffic]\nload = 0.5\n[[classes]]\nname = 'all'\nwork = {{ exponential = '10ms' }}\n[[servers]]\nname = 's'\ncount = 10\n{servers}\n{rest}"
+    );
+    let scenario = Scenario::parse(&text, "test.toml".as_ref()).expect("a good scenario");
+    let load = scenario.loads()[0];
+    let setup = Setup::new(PolicyChoice::named(policy), load, 1);
+    let mut simulation = Simulation::new(&Arc::new(scenario), &setup).expect("a good setup");
+    simulation.run(&AtomicBool::new(false));
+    (simulation.figures(), simulation.timeline(), simulation.endpoints().share)
+}
+
+fn event(action: &str, rest: &str) -> String {
+    format!("[[events]]\nat = '20s'\nuntil = '40s'\naction = {action}\n{rest}")
+}
+
+/// The mean of a timeline's values between two seconds of the sixty.
+fn between(values: &[f64], from: f64, to: f64) -> f64 {
+    let of = |second: f64| (second / 60.0 * values.len() as f64) as usize;
+    let part = &values[of(from)..of(to)];
+    part.iter().sum::<f64>() / part.len() as f64
+}
+
+#[test]
+fn a_crash_loses_what_is_there_and_retries_save_it() {
+    let crash = event("'crash'", "servers = { index = [0] }\n");
+    let (bare, ..) = simulate("round_robin", "", "", &crash);
+    let (retried, ..) = simulate("round_robin", "retries = 2", "", &crash);
+    assert!(bare.failed > 0 && bare.retries == 0, "{bare:?}");
+    assert_eq!(retried.failed, 0, "{retried:?}");
+    assert!(retried.retries >= bare.failed, "{retried:?}");
+    assert!(retried.amplification > 1.0 && retried.amplification < 1.2);
+}
+
+#[test]
+fn failing_fast_is_seen_while_it_lasts() {
+    let sinkhole =
+        event("{ fail_fast = { share = 1.0, after = '1ms' } }", "servers = { index = [3] }\n");
+    let (_, timeline, _) = simulate("round_robin", "consecutive_failures = 0", "", &sinkhole);
+    assert!(between(&timeline.error_rate, 0.0, 20.0) == 0.0);
+    assert!((between(&timeline.error_rate, 21.0, 40.0) - 0.1).abs() < 0.02);
+    let (ejecting, ..) = simulate("round_robin", "", "", &sinkhole);
+    assert!(ejecting.error_rate < 0.005, "{ejecting:?}");
+}
+
+#[test]
+fn a_slow_server_is_avoided_by_who_measures() {
+    let slow = event("{ slow = { by = 10 } }", "servers = { index = [0] }\n");
+    let (_, blind, blind_share) = simulate("round_robin", "", "", &slow);
+    let (_, _, share) = simulate("peak_ewma", "", "", &slow);
+    let p50 = |timeline: &Timeline, from, to| {
+        let known: Vec<f64> = timeline.p99_ms.iter().map(|p99| p99.unwrap_or(0.0)).collect();
+        between(&known, from, to)
+    };
+    assert!(p50(&blind, 25.0, 40.0) > 10.0 * p50(&blind, 5.0, 20.0));
+    assert!(share[0] < 0.8 * blind_share[0], "{} against {}", share[0], blind_share[0]);
+}
+
+#[test]
+fn a_partition_swallows_requests_until_they_time_out() {
+    let cut = event("{ partition = { clients = 'east' } }", "servers = { locality = 'west' }\n");
+    let clients = "localities = ['east', 'west']\ntimeout = '500ms'\nconsecutive_failures = 0";
+    let (run, ..) = simulate("random", clients, "locality = 'west'", &cut);
+    // Half the clients, a third of the time.
+    let share = run.timed_out as f64 / run.requests as f64;
+    assert!((share - 1.0 / 6.0).abs() < 0.01, "{share}");
+    assert_eq!(run.failed, 0);
+}
+
+#[test]
+fn distance_takes_its_time() {
+    let network = "[network]\nround_trip = '2ms'\n[[network.between]]\nfrom = 'east'\nto = 'west'\nround_trip = '80ms'\n";
+    let (near, ..) = simulate("random", "localities = ['west/a']", "locality = 'west/b'", network);
+    let (far, ..) = simulate("random", "localities = ['east']", "locality = 'west'", network);
+    let (near, far) = (near.mean_ms.unwrap_or(0.0), far.mean_ms.unwrap_or(0.0));
+    assert!((far - near - 78.0).abs() < 2.0, "{near} and {far}");
+}
+
+#[test]
+fn hedges_cut_the_tail_of_servers_that_pause() {
+    let pauses = "pauses = { every = '2s', lasts = '200ms' }";
+    let (bare, ..) = simulate("random", "", pauses, "");
+    let (hedged, ..) = simulate("random", "hedge = { after = '80ms' }", pauses, "");
+    let (quantile, ..) = simulate("random", "hedge = { quantile = 0.95 }", pauses, "");
+    assert!(hedged.hedges > 0 && quantile.hedges > 0 && bare.hedges == 0);
+    for hedged in [hedged, quantile] {
+        assert!(hedged.p99_ms < bare.p99_ms.map(|p99| p99 * 0.8), "{hedged:?}");
+        assert!(hedged.amplification < 1.25);
+    }
+}
+
+#[test]
+fn clients_that_lose_interest_are_counted_apart() {
+    let cancel = "cancel = { share = 0.25, after = '1ms' }";
+    let (run, ..) = simulate("least_request", cancel, "", "");
+    let share = run.cancelled as f64 / run.requests as f64;
+    assert!(share > 0.2 && share < 0.25, "{share}");
+    assert_eq!(run.ok + run.cancelled, run.requests);
+}
+
+#[test]
+fn a_deployment_goes_round_without_losing_a_request() {
+    let deploy = "[[events]]\nat = '10s'\naction = { deploy = { every = '4s', drain = '2s', down = '1s' } }\n";
+    let (run, timeline, share) = simulate("least_request", "", "", deploy);
+    assert_eq!(run.ok, run.requests, "{run:?}");
+    assert!(timeline.error_rate.iter().all(|rate| *rate == 0.0));
+    assert!(share.iter().all(|share| *share > 0.05 && *share < 0.15), "{share:?}");
+    // Clients that hear of it late still send to servers that are down.
+    let (stale, ..) = simulate("least_request", "discovery_delay = '4s'", "", deploy);
+    assert!(stale.failed > 0, "{stale:?}");
+}
+
+#[test]
+fn spare_servers_come_and_go() {
+    let add = event("'add'", "servers = { group = 's' }\n");
+    let (run, _, share) = simulate("least_request", "", "spare = 10", &add);
+    assert_eq!(run.ok, run.requests, "{run:?}");
+    let spare: f64 = share[10..].iter().sum();
+    // Half the traffic for a third of the time.
+    assert!((spare - 1.0 / 6.0).abs() < 0.02, "{spare}");
+}
+
+#[test]
+fn a_full_server_refuses() {
+    let (run, ..) = simulate("round_robin", "consecutive_failures = 0", "limit = 1", "");
+    // M/M/1/1 at half load refuses a third; round robin's arrivals are more even, so fewer.
+    assert!(run.error_rate > 0.1 && run.error_rate < 0.34, "{run:?}");
+}
+
+#[test]
+fn an_antagonist_takes_its_part() {
+    let (free, ..) = simulate("random", "", "", "");
+    let (robbed, ..) =
+        simulate("random", "", "antagonist = { takes = [0.3, 0.3], every = '1s' }", "");
+    // Work takes 1 / 0.7 times as long, and load 0.5 becomes 0.714.
+    let ratio = robbed.mean_ms.unwrap_or(0.0) / free.mean_ms.unwrap_or(1.0);
+    assert!((ratio - 0.5 / 0.7 / (1.0 - 0.5 / 0.7)).abs() < 0.3, "{ratio}");
+}
+
+#[test]
+fn work_that_nobody_waits_for_goes_on_where_servers_do_not_listen() {
+    let overload = "[[events]]\nat = '20s'\nuntil = '30s'\naction = { slow = { by = 4 } }\n";
+    let (polite, ..) =
+        simulate("random", "timeout = '200ms'\nconsecutive_failures = 0", "", overload);
+    let deaf = "drops_cancelled = false";
+    let (deaf, ..) =
+        simulate("random", "timeout = '200ms'\nconsecutive_failures = 0", deaf, overload);
+    assert!(
+        deaf.timed_out > polite.timed_out * 5 / 4,
+        "{} and {}",
+        deaf.timed_out,
+        polite.timed_out
+    );
+}
