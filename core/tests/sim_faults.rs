@@ -126,9 +126,9 @@ fn spare_servers_come_and_go() {
     let add = event("'add'", "servers = { group = 's' }\n");
     let (run, _, share) = simulate("least_request", "", "spare = 10", &add);
     assert_eq!(run.ok, run.requests, "{run:?}");
-    let spare: f64 = share[10..].iter().sum();
+    let added: f64 = share[10..].iter().sum();
     // Half the traffic for a third of the time.
-    assert!((spare - 1.0 / 6.0).abs() < 0.02, "{spare}");
+    assert!((added - 1.0 / 6.0).abs() < 0.02, "{added}");
 }
 
 #[test]
