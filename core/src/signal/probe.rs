@@ -68,7 +68,7 @@ impl Reading {
     }
 
     /// The server's latency in nanoseconds.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn latency(self) -> f32 {
         f32::from_bits(((self.0 >> LATENCY_AT & LATENCY_MASK) as u32) << LATENCY_LOST)
     }

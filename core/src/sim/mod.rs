@@ -15,6 +15,7 @@ mod llm_server;
 mod preset;
 mod request;
 pub mod results;
+pub mod rules;
 pub mod scenario;
 mod study;
 pub mod trace;

@@ -1,0 +1,50 @@
+//! The rules that Prequal's paper compares it with, where they are not policies of this crate already.
+//!
+//! Source: Wydrowski et al., "Load is not what you should balance: Introducing Prequal", NSDI'24, section
+//! 5.2 and figure 7. They are here to reproduce that figure, not to be used.
+//!
+//! | in the paper | here |
+//! |---|---|
+//! | `Random`, `RoundRobin`, `WeightedRR` | `random`, `round_robin`, `weighted_round_robin` |
+//! | `LeastLoaded` | `least_loaded`: [`LeastLoaded`] |
+//! | LL-Po2C | `least_request` |
+//! | YARP-Po2C | `yarp_po2c`: [`YarpPo2c`] |
+//! | Linear | `linear`: [`linear()`] |
+//! | C3 | `c3`: [`c3()`] |
+//! | Prequal | `prequal` |
+//!
+//! `linear` and `c3` take Prequal's probes, pool, reuse and removal and differ only in which answer they
+//! prefer. Our aversion to endpoints that fail is in all three.
+
+mod c3;
+mod least_loaded;
+mod linear;
+mod yarp_po2c;
+
+pub use c3::c3;
+pub use least_loaded::LeastLoaded;
+pub use linear::linear;
+pub use yarp_po2c::YarpPo2c;
+
+use crate::{
+    error::ConfigError,
+    policy::{Policy, PrequalConfig},
+};
+
+/// Every name that [`by_name`] knows.
+pub const RULE_NAMES: &[&str] = &["least_loaded", "linear", "c3", "yarp_po2c"];
+
+/// The rule called `name`, with the figure's settings: 100 clients for `c3`, alpha of 75 ms and equal
+/// halves for `linear`. `None` if nobody knows it.
+pub fn by_name(name: &str) -> Option<Box<dyn Policy>> {
+    let probing = PrequalConfig::default();
+    let rule: Result<Box<dyn Policy>, ConfigError> = match name {
+        "least_loaded" => Ok(Box::new(LeastLoaded::default())),
+        "linear" => linear(linear::HALF, linear::ALPHA, probing),
+        "c3" => c3(c3::CLIENTS, probing),
+        "yarp_po2c" => Ok(Box::new(YarpPo2c::default())),
+        _ => return None,
+    };
+    // The figure's settings lie in their ranges.
+    rule.ok()
+}
