@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh64::xxh64;
 
-use crate::{endpoint::EndpointId, time::Time};
+use crate::{endpoint::EndpointId, prompt::Prompt, time::Time};
 
 /// A request as the balancer sees it; made once a request and cheap to copy.
 ///
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub deadline: Option<Time>,
     /// Endpoints that this request has already been sent to: a retry goes elsewhere where it can.
     pub tried: &'a [EndpointId],
+    /// The prompt of an LLM request, for `prefix_affinity`.
+    pub prompt: Option<Prompt<'a>>,
     /// An id that ties the attempts of one request together in the decision log; 0 if it has only this
     /// one, and the log numbers it.
     pub event: u64,
@@ -63,6 +65,12 @@ impl<'a> Context<'a> {
     /// Where earlier attempts went, in order.
     pub fn with_tried(mut self, tried: &'a [EndpointId]) -> Self {
         self.tried = tried;
+        self
+    }
+
+    /// The prompt of an LLM request.
+    pub fn with_prompt(mut self, prompt: Prompt<'a>) -> Self {
+        self.prompt = Some(prompt);
         self
     }
 
