@@ -238,7 +238,7 @@ impl Lease {
             Verdict::Ignore => None,
         };
         if let Some(load) = &outcome.load {
-            node.load.store(now, load.clone());
+            node.record_load_report(now, load.clone());
         }
         success
     }

@@ -51,6 +51,6 @@ pub use policy::ProbeAnswer;
 pub use prompt::Prompt;
 pub use retry_budget::RetryBudget;
 pub use rng::Rng;
-pub use signal::{LoadReport, health::HealthConfig, success::Counts};
+pub use signal::{LlmLoad, LoadReport, health::HealthConfig, success::Counts};
 pub use snapshot::Snapshot;
 pub use time::Time;

@@ -16,7 +16,7 @@ use crate::{
         failing::Failing,
         health::Health,
         latency::Latency,
-        load_report::LoadSlot,
+        load_report::{LlmLoad, LoadSlot, Own},
         probe::ProbeSlot,
         residual::Residual,
         success::{Counts, Success},
@@ -181,6 +181,18 @@ impl Node {
     /// Requests that were given up, of all time.
     pub fn cancelled(&self) -> u64 {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The data plane received a load report beside the answers, such as from a stream or a scrape. It
+    /// takes the place of the last one, and is kept with what this process has there at this moment.
+    pub fn record_load_report(&self, now: Time, report: LoadReport) {
+        let own = Own { in_flight: self.in_flight(), work: self.work_in_flight() };
+        self.load.store(now, report, own);
+    }
+
+    /// What the last load report says of an LLM server's queue; `None` if it says nothing of it.
+    pub fn llm_load(&self) -> Option<LlmLoad> {
+        self.load.llm()
     }
 
     /// The last load report and when it came.

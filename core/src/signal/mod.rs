@@ -12,4 +12,4 @@ pub(crate) mod residual;
 pub(crate) mod slowest;
 pub(crate) mod success;
 
-pub use load_report::LoadReport;
+pub use load_report::{LlmLoad, LoadReport};
