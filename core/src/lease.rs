@@ -11,7 +11,7 @@ use crate::{
     log::Record,
     node::Node,
     outcome::{Failure, Outcome, Verdict},
-    policy::{Choice, Feedback, Mode},
+    policy::{Choice, Feedback, Hold, Mode},
     sync::Ordering,
     time::Time,
 };
@@ -22,8 +22,11 @@ use crate::{
 pub struct Lease {
     node: Arc<Node>,
     started: Time,
-    /// Predicted service cost in microseconds, taken back when the lease ends.
+    /// Predicted service cost in microseconds.
     charge: u32,
+    /// What of it is held against the endpoint now; taken back when the lease ends, if not before.
+    held: u32,
+    hold: Hold,
     /// Predicted wait before that service, in microseconds.
     wait: u32,
     mode: Mode,
@@ -55,6 +58,8 @@ impl Lease {
             node,
             started: now,
             charge,
+            held: charge,
+            hold: choice.hold(),
             wait: choice.wait_micros(),
             mode: choice.mode,
             repeat,
@@ -101,6 +106,9 @@ impl Lease {
         if self.first_byte.is_none() && !self.ended {
             let latency = now.since(self.started);
             self.first_byte = Some(latency);
+            if self.hold == Hold::ToFirstByte {
+                self.give_back();
+            }
             self.answered(now, latency.as_nanos() as u64);
         }
     }
@@ -188,8 +196,15 @@ impl Lease {
     fn release(&mut self) {
         self.ended = true;
         self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.charge > 0 {
-            self.node.work.fetch_sub(u64::from(self.charge), Ordering::Relaxed);
+        self.give_back();
+    }
+
+    /// Takes the predicted cost off the endpoint.
+    #[inline]
+    fn give_back(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        if held > 0 {
+            self.node.work.fetch_sub(u64::from(held), Ordering::Relaxed);
         }
     }
 

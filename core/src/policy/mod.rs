@@ -144,6 +144,7 @@ pub struct Choice {
     // Microseconds in 32 bits, over an hour: copied on every pick, so it is small.
     cost: u32,
     wait: u32,
+    hold: Hold,
     /// Who chose.
     pub mode: Mode,
 }
@@ -157,11 +158,24 @@ impl Choice {
         self
     }
 
+    /// Says that the endpoint is done with the predicted cost when the answer's first byte is here: the
+    /// prefill of an LLM request, after which only its decoding is left.
+    pub fn until_first_byte(mut self) -> Self {
+        self.hold = Hold::ToFirstByte;
+        self
+    }
+
     /// Says who chose.
     #[inline]
     pub fn by(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
+    }
+
+    /// How long the cost is held against the endpoint.
+    #[inline]
+    pub(crate) fn hold(&self) -> Hold {
+        self.hold
     }
 
     /// Predicted service cost in microseconds.
@@ -180,8 +194,17 @@ impl Choice {
 impl From<usize> for Choice {
     #[inline]
     fn from(index: usize) -> Self {
-        Self { index, cost: 0, wait: 0, mode: Mode::Policy }
+        Self { index, cost: 0, wait: 0, hold: Hold::ToEnd, mode: Mode::Policy }
     }
+}
+
+/// How long a predicted cost is held against the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Until the request ends.
+    ToEnd,
+    /// Until the first byte of its answer, or its end before that.
+    ToFirstByte,
 }
 
 /// Who made a choice.
