@@ -12,7 +12,7 @@ use std::{
 };
 
 use trimtab_core::{
-    Balancer, Context, Endpoint, EndpointId, Failure, Node, Outcome, Place, Rng, Time,
+    Balancer, Context, Endpoint, EndpointId, Failure, Node, Outcome, Place, Prompt, Rng, Time,
     policy::{Candidates, Choice, POLICY_NAMES, PeakEwma, Picker, Policy, Refusal, by_name},
 };
 
@@ -38,6 +38,11 @@ fn picks(balancer: &Balancer, rng: &mut Rng, tried: &[EndpointId], nodes: &[Arc<
     for round in 0_u32..1000 {
         now += Duration::from_millis(1);
         let context = if round % 2 == 0 { context } else { context.with_key(round.to_le_bytes()) };
+        let blocks = [1, 2, u64::from(round / 8), 4, 5];
+        let context = match round % 3 {
+            0 => context,
+            _ => context.with_prompt(Prompt::new(3000, &blocks)),
+        };
         let mut lease = balancer.pick(now, &context, rng).unwrap();
         match round % 5 {
             0 => lease.finish(now, Outcome::success()),

@@ -18,7 +18,7 @@ use tower::{
     load::{CompleteOnResponse, Load, PeakEwma, PendingRequests},
 };
 use trimtab_core::{
-    Balancer, Context, Endpoint, Outcome, Place, Rng, Time,
+    Balancer, Context, Endpoint, Outcome, Place, Prompt, Rng, Time,
     learn::{Archetype, CellCost, Model, Parts, feature_hash},
     policy::{POLICY_NAMES, by_name},
 };
@@ -119,7 +119,7 @@ impl Trimtab {
             .endpoints(endpoints)
             .build()
             .expect("a valid fleet");
-        let keyed = ["source_hash", "rendezvous"].contains(&name);
+        let keyed = ["source_hash", "rendezvous", "prefix_affinity"].contains(&name);
         Self { name, balancer, clock: Clock::new(), keyed }
     }
 }
@@ -159,9 +159,12 @@ impl Worker for Picking<'_> {
     fn run(&mut self, requests: u64) {
         for _ in 0..requests {
             self.sent += 1;
+            let mut blocks = [1, 2, 3, 4, 5];
             let mut context = Context::new().with_request_class("chat");
             if self.peer.keyed {
                 context = context.with_key(self.sent.to_le_bytes());
+                blocks[2] = self.sent;
+                context = context.with_prompt(Prompt::new(2561, &blocks));
             }
             let lease = self.peer.balancer.pick(self.peer.clock.now(), &context, &mut self.rng);
             let lease = lease.expect("a fleet");

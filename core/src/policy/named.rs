@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, Prequal, QTable, Random,
-    Rendezvous, RoundRobin, SourceHash, WeightedRoundRobin,
+    GeoScore, LeastRequest, LeastResponseTime, PeakEwma, Policy, PrefixAffinity, Prequal, QTable,
+    Random, Rendezvous, RoundRobin, SourceHash, WeightedRoundRobin,
 };
 use crate::{error::ConfigError, learn::Model, locality::Place, rng::Rng};
 
@@ -20,6 +20,7 @@ pub const POLICY_NAMES: &[&str] = &[
     "source_hash",
     "rendezvous",
     "geo_score",
+    "prefix_affinity",
     "q_table",
 ];
 
@@ -52,6 +53,7 @@ pub fn by_name(
         "source_hash" => Box::new(SourceHash::default()),
         "rendezvous" => Box::new(Rendezvous::default()),
         "geo_score" => Box::new(GeoScore::new(here.clone())),
+        "prefix_affinity" => Box::new(PrefixAffinity::default()),
         "q_table" => Box::new(QTable::new(model).guarded()),
         _ => {
             return Err(ConfigError::UnknownPolicy { name: name.to_owned(), known: POLICY_NAMES });
