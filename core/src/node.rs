@@ -200,11 +200,6 @@ impl Node {
         self.load.load()
     }
 
-    /// The data plane received a load report beside the answers, such as from a stream or a scrape.
-    pub fn record_load_report(&self, now: Time, report: LoadReport) {
-        self.load.store(now, report);
-    }
-
     /// Whether it may be picked: not ejected for failures or for being unreachable.
     #[inline]
     pub fn is_up(&self, now: Time) -> bool {

@@ -39,7 +39,7 @@ use super::{
     scenario::{Hedge, PolicyChoice, Scenario},
 };
 use crate::{
-    Context, Endpoint, Failure, LoadReport, Node, Outcome, ProbeAnswer, Rng, Time,
+    Context, Endpoint, Failure, LoadReport, Node, Outcome, ProbeAnswer, Prompt, Rng, Time,
     learn::Model,
     log::{DecisionLog, Row},
 };
@@ -490,6 +490,11 @@ impl Simulation {
         let class = &self.scenario.classes[arrival.said as usize];
         let mut context = Context::new().with_request_class(&class.name).with_tried(&flying.tried);
         context.key = arrival.key;
+        let demand = demand(arrival, self.arrivals.trace().map(AsRef::as_ref));
+        if demand.prompt_tokens > 0 {
+            // What it will answer, nobody knows yet.
+            context = context.with_prompt(Prompt::new(demand.prompt_tokens, demand.blocks));
+        }
         let picked = client.balancer.pick(now, &context, &mut client.rng);
         let counts = self.tally.counts(arrival.at);
         let Ok(lease) = picked else {

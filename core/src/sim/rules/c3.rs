@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Clients in Prequal's figure 7.
-pub(super) const CLIENTS: u32 = 100;
+pub const CLIENTS: u32 = 100;
 
 /// The rule for a fleet with so many `clients`, each of which is taken to send what this one does.
 ///

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// The paper's lambda in figure 7.
-pub(super) const HALF: f64 = 0.5;
+pub const HALF: f64 = 0.5;
 /// The paper's alpha.
-pub(super) const ALPHA: Duration = Duration::from_millis(75);
+pub const ALPHA: Duration = Duration::from_millis(75);
 
 /// The rule with `lambda` from 0, latency alone, to 1, requests in flight alone; `alpha` is what a request
 /// in flight counts as.

@@ -21,9 +21,9 @@ mod least_loaded;
 mod linear;
 mod yarp_po2c;
 
-pub use c3::c3;
+pub use c3::{CLIENTS, c3};
 pub use least_loaded::LeastLoaded;
-pub use linear::linear;
+pub use linear::{ALPHA, HALF, linear};
 pub use yarp_po2c::YarpPo2c;
 
 use crate::{
@@ -40,8 +40,8 @@ pub fn by_name(name: &str) -> Option<Box<dyn Policy>> {
     let probing = PrequalConfig::default();
     let rule: Result<Box<dyn Policy>, ConfigError> = match name {
         "least_loaded" => Ok(Box::new(LeastLoaded::default())),
-        "linear" => linear(linear::HALF, linear::ALPHA, probing),
-        "c3" => c3(c3::CLIENTS, probing),
+        "linear" => linear(HALF, ALPHA, probing),
+        "c3" => c3(CLIENTS, probing),
         "yarp_po2c" => Ok(Box::new(YarpPo2c::default())),
         _ => return None,
     };

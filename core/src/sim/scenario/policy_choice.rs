@@ -1,13 +1,18 @@
 //! Which policy runs, under which label, with which settings.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
+use super::super::rules;
 use crate::{
+    error::ConfigError,
     learn::Model,
     locality::Place,
-    policy::{self, POLICY_NAMES, Policy},
+    policy::{
+        self, LeastRequest, POLICY_NAMES, Policy, PrefixAffinity, PrefixAffinityConfig, Prequal,
+        PrequalConfig,
+    },
     rng::Rng,
 };
 
@@ -73,9 +78,12 @@ impl PolicyChoice {
         if !self.options.is_empty() {
             return self.with_options();
         }
+        if let Some(rule) = rules::by_name(&self.name) {
+            return Ok(rule);
+        }
         policy::by_name(&self.name, model, here, rng).map_err(|error| match error {
-            crate::ConfigError::UnknownPolicy { name, .. } => {
-                let known = [POLICY_NAMES, &[ORACLE]].concat().join(", ");
+            ConfigError::UnknownPolicy { name, .. } => {
+                let known = [POLICY_NAMES, rules::RULE_NAMES, &[ORACLE]].concat().join(", ");
                 format!("names no policy: `{name}`; known are {known}")
             }
             error => error.to_string(),
@@ -84,18 +92,81 @@ impl PolicyChoice {
 
     fn with_options(&self) -> Result<Box<dyn Policy>, String> {
         let mut options = self.options.clone();
-        let mut take = |name: &str| options.remove(name);
-        let policy: Box<dyn Policy> = match self.name.as_str() {
-            "least_request" => {
-                let choices = take("choices").unwrap_or(2.0);
-                let policy = policy::LeastRequest::with_choices(choices.clamp(0.0, 255.0) as u8);
-                Box::new(policy.map_err(|error| error.to_string())?)
+        let mut set = |name: &str, field: &mut f64| {
+            if let Some(value) = options.remove(name) {
+                *field = value;
             }
-            name => return Err(format!("{name} takes no options")),
+        };
+        let policy: Result<Box<dyn Policy>, ConfigError> = match self.name.as_str() {
+            "least_request" => {
+                let mut choices = 2.0;
+                set("choices", &mut choices);
+                LeastRequest::with_choices(choices.clamp(0.0, 255.0) as u8).map(boxed)
+            }
+            "prequal" => Prequal::new(prequal(&mut set)).map(boxed),
+            "linear" => {
+                let (mut lambda, mut alpha_s) = (rules::HALF, rules::ALPHA.as_secs_f64());
+                set("lambda", &mut lambda);
+                set("alpha_s", &mut alpha_s);
+                rules::linear(lambda, duration(alpha_s), prequal(&mut set))
+            }
+            "c3" => {
+                let mut clients = f64::from(rules::CLIENTS);
+                set("clients", &mut clients);
+                rules::c3(clients as u32, prequal(&mut set))
+            }
+            "prefix_affinity" => {
+                let mut config = PrefixAffinityConfig::default();
+                for (name, field) in [
+                    ("key_blocks", &mut config.key_blocks),
+                    ("candidates", &mut config.candidates),
+                    ("deep_blocks", &mut config.deep_blocks),
+                ] {
+                    let mut value = *field as f64;
+                    set(name, &mut value);
+                    *field = value as usize;
+                }
+                set("cached", &mut config.cached);
+                set("falloff", &mut config.falloff);
+                set("cached_deep", &mut config.cached_deep);
+                set("prefill_rate", &mut config.prefill_rate);
+                set("decode_cost", &mut config.decode_cost);
+                set("bound", &mut config.bound);
+                set("bound_from", &mut config.bound_from);
+                PrefixAffinity::new(config).map(boxed)
+            }
+            name => return Err(format!("`{name}` takes no options")),
         };
         match options.keys().next() {
-            Some(unknown) => Err(format!("{} knows no option `{unknown}`", self.name)),
-            None => Ok(policy),
+            Some(unknown) => Err(format!("`{}` knows no option `{unknown}`", self.name)),
+            None => policy.map_err(|error| error.to_string()),
         }
     }
+}
+
+/// Prequal's settings.
+fn prequal(set: &mut impl FnMut(&str, &mut f64)) -> PrequalConfig {
+    let mut config = PrequalConfig::default();
+    let mut pool_size = config.pool_size as f64;
+    let (mut max_age, mut idle_after) =
+        (config.max_age.as_secs_f64(), config.idle_after.as_secs_f64());
+    set("probes_per_pick", &mut config.probes_per_pick);
+    set("removals_per_pick", &mut config.removals_per_pick);
+    set("pool_size", &mut pool_size);
+    set("max_age_s", &mut max_age);
+    set("rif_quantile", &mut config.rif_quantile);
+    set("reuse_delta", &mut config.reuse_delta);
+    set("idle_after_s", &mut idle_after);
+    config.pool_size = pool_size as usize;
+    (config.max_age, config.idle_after) = (duration(max_age), duration(idle_after));
+    config
+}
+
+/// Zero for what is no length of time; the policies refuse that.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
+}
+
+fn boxed(policy: impl Policy) -> Box<dyn Policy> {
+    Box::new(policy)
 }
