@@ -189,7 +189,7 @@ fn a_wrong_language_model_is_named() {
         unknown.contains("servers[0].model.llm") && unknown.contains("llama2-70b-h100"),
         "{unknown}"
     );
-    assert!(error("rate = 1", "load = 0.5").contains("needs queueing servers"));
+    assert!(error("rate = 1", "load = 0.5").contains("traffic.full_load"));
     assert!(error("output_tokens = { constant = 9 }", "").contains("output_tokens"));
     assert!(error("'mid'", "'mid', chunk = 0").contains("line 11"));
 }

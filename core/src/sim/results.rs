@@ -149,7 +149,7 @@ pub struct Results {
     pub loads: Vec<Option<f64>>,
     /// The seeds.
     pub seeds: Vec<u64>,
-    /// Requests a second that the fleet carries, where that is known.
+    /// Requests a second that load 1 means, where that is known.
     pub capacity_rps: Option<f64>,
     /// Every run.
     pub runs: Vec<Labelled<Run>>,

@@ -253,7 +253,7 @@ impl Study {
             policies: self.policies.iter().map(|(policy, _)| policy.label().to_owned()).collect(),
             loads: self.loads.clone(),
             seeds: self.seeds.clone(),
-            capacity_rps: scenario.capacity(),
+            capacity_rps: scenario.full_load(),
             summary: summarise(&runs, self.seeds.len()),
             runs,
             timelines,

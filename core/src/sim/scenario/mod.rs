@@ -162,7 +162,12 @@ impl Scenario {
         Some(rate)
     }
 
-    /// The loads to run at: as fractions of the capacity, or a single `None` where the scenario gives a
+    /// Requests a second that load 1 means.
+    pub fn full_load(&self) -> Option<f64> {
+        self.traffic.full_load.map(Positive::get).or_else(|| self.capacity())
+    }
+
+    /// The loads to run at: as fractions of the full load, or a single `None` where the scenario gives a
     /// rate or a trace's own.
     pub fn loads(&self) -> Vec<Option<f64>> {
         let given: Vec<_> = self.traffic.load.iter().chain(&self.traffic.loads).collect();
@@ -174,8 +179,8 @@ impl Scenario {
 
     /// Mean requests a second at a load, before the shape's factors.
     pub fn rate(&self, load: Option<f64>) -> f64 {
-        match (load, self.traffic.rate, self.capacity(), &self.trace) {
-            (Some(load), _, Some(capacity), _) => load * capacity,
+        match (load, self.traffic.rate, self.full_load(), &self.trace) {
+            (Some(load), _, Some(full), _) => load * full,
             (_, Some(rate), _, _) => rate.get(),
             (_, None, _, Some(trace)) => trace.rate(),
             (_, None, _, None) => self.generated_rate(),
@@ -423,11 +428,8 @@ impl Scenario {
                 "and `traffic.load` say the same thing; give one",
             ));
         }
-        if loads && self.capacity().is_none() {
-            return Err(Fault::new(
-                key,
-                "needs queueing servers; with an LLM server give `traffic.rate`",
-            ));
+        if loads && self.full_load().is_none() {
+            return Err(Fault::new(key, "needs `traffic.full_load` where there is an LLM server"));
         }
         if !loads && traffic.rate.is_none() && !self.is_recorded() {
             return Err(Fault::new("traffic", "needs a `rate`, a `load` or a trace"));

@@ -17,6 +17,9 @@ pub struct Traffic {
     pub load: Option<Positive>,
     /// Several of them: one run each.
     pub loads: Vec<Positive>,
+    /// Requests a second that load 1 means, where that is not the fleet's capacity: for servers that may
+    /// use more than they are promised, and for language models.
+    pub full_load: Option<Positive>,
     /// When requests come.
     pub arrivals: Arrivals,
     /// Steps and ramps: factors on the rate. 1 before the first point.
