@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import io
 from typing import TYPE_CHECKING
 
+from trimtab._report.html import page, text
 from trimtab.demo.scenario import CLASSES, REPLICAS, TROUBLE
 
 if TYPE_CHECKING:
@@ -16,20 +16,10 @@ if TYPE_CHECKING:
     from trimtab.demo.summary import Row
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2.5rem auto; max-width: 84rem;
-       padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-p.verdict { font-size: 1.1rem; border-left: 4px solid #2a9d6f; padding: .4rem 1rem;
-            background: #f2f8f5 }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
-        font-size: .92rem }
-th, td { padding: .4rem .5rem; text-align: right; border-bottom: 1px solid #dde3e9 }
-th { font-weight: 600; font-size: .85rem; color: #52606d; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left; white-space: nowrap }
-td.bar { background: linear-gradient(90deg, #cfe3f5 var(--w), transparent var(--w)) }
-tr:last-child td { font-weight: 600 } svg { width: 100%; height: auto }
-small, .note { color: #52606d } pre { background: #f5f7fa; padding: 1rem; font-size: .85rem;
-      white-space: pre-wrap }
+td.bar { background: linear-gradient(90deg, #4f86c64d var(--w), transparent var(--w)) }
+tr:last-child td { font-weight: 600 }
+/* matplotlib draws for light paper. */
+.sheet { background: #fff; border-radius: 4px }
 """
 
 
@@ -40,21 +30,18 @@ def write(
     svg = io.StringIO()
     figure.savefig(svg, format="svg")
     drawing = svg.getvalue()
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>trimtab demo</title><style>{STYLE}</style></head>
-<body>
-<h1>trimtab demo</h1>
+    body = f"""<h1>trimtab demo</h1>
 <p class="note">The same open-loop load of {rate:g} requests/s for {seconds:g} s, four
 times, through four policies, on six mock replicas in real time.</p>
-<p class="verdict">{html.escape(verdict)}</p>
+<p class="verdict">{text(verdict)}</p>
 {table(rows)}
 <p><small>Latency runs from the time a request was due to the end of its answer; errors are not in
 it.</small></p>
-{drawing[drawing.index("<svg") :]}
+<figure class="sheet">{drawing[drawing.index("<svg") :]}</figure>
 <h2>What was played</h2>
-<ul>{"".join(f"<li>{html.escape(line)}</li>" for line in played())}</ul>
+<ul>{"".join(f"<li>{text(line)}</li>" for line in played())}</ul>
 <h2>What the table learned</h2>
-<pre>{html.escape(training)}</pre>
+<pre>{text(training)}</pre>
 <h2>How to read it</h2>
 <p class="note">With locality a policy keeps to the four replicas nearby and spares the round
 trip to the other two; it also gives up their capacity, which is what the peak_ewma row pays for
@@ -66,9 +53,8 @@ the replica died.</p>
 <h2>What this does not show</h2>
 <p class="note">One seed, one machine, and servers that follow a model of continuous
 batching. The table was trained on the runs above it, on the same two request classes; with one
-class, or with replicas that are all alike, it can at best tie with peak_ewma.</p>
-</body></html>
-"""
+class, or with replicas that are all alike, it can at best tie with peak_ewma.</p>"""
+    return page("trimtab demo", body, style=STYLE)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -77,7 +63,7 @@ def table(rows: Sequence[Row]) -> str:
     head += [f"{kind.name} p50" for kind in CLASSES] + [r.name for r in REPLICAS]
     lines = []
     for row in rows:
-        cells = [html.escape(row.title), row.requests, row.errors]
+        cells = [text(row.title), row.requests, row.errors]
         cells += [f"{value:.0f}" for value in (row.mean, row.p50, row.p99)]
         cells += [f"{row.class_p50[kind.name]:.0f}" for kind in CLASSES]
         line = "".join(f"<td>{cell}</td>" for cell in cells)
@@ -85,7 +71,7 @@ def table(rows: Sequence[Row]) -> str:
             share = row.share[replica.name]
             line += f'<td class="bar" style="--w:{share * 200:.0f}%">{share:.0%}</td>'
         lines.append(f"<tr>{line}</tr>")
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    heads = "".join(f"<th>{text(name)}</th>" for name in head)
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
