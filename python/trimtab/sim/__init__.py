@@ -1,0 +1,1 @@
+"""Simulations of a fleet in virtual time, and what they came to."""
