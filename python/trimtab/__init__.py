@@ -29,6 +29,7 @@ from trimtab.errors import (
     LogError,
     ModelError,
     NoEndpoints,
+    ScenarioError,
     TokenError,
     TrimtabError,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ModelError",
     "NoEndpoints",
     "RetryBudget",
+    "ScenarioError",
     "TokenError",
     "TrimtabError",
     "Verdict",

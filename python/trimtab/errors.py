@@ -5,6 +5,7 @@ __all__ = [
     "LogError",
     "ModelError",
     "NoEndpoints",
+    "ScenarioError",
     "TokenError",
     "TrimtabError",
 ]
@@ -36,6 +37,12 @@ class LogError(TrimtabError, ValueError):
 
 class ModelError(TrimtabError, ValueError):
     """A model that cannot be read; the message names the file and what is wrong with it."""
+
+    __module__ = "trimtab"
+
+
+class ScenarioError(TrimtabError, ValueError):
+    """A simulation that cannot be run; the message names the file, line or key, and the rule."""
 
     __module__ = "trimtab"
 

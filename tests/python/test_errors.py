@@ -24,6 +24,7 @@ REQUEST = httpx2.Request("GET", "http://x")
         (trimtab.NoEndpoints, ConnectionError),
         (trimtab.ConfigError, ValueError),
         (trimtab.ModelError, ValueError),
+        (trimtab.ScenarioError, ValueError),
         (trimtab.TokenError, ValueError),
     ],
 )
