@@ -134,6 +134,26 @@ def test_what_differs_is_said_and_marked_by_its_direction():
     assert "↑" not in text[2], "the first is compared with nobody"
 
 
+def test_the_oracle_is_a_bound_and_no_winner():
+    document = sim_sample.results(policies=3, loads=(0.8,), servers=2)
+    page = write(json.loads(json.dumps(document).replace('"peak_ewma"', '"oracle"')))
+    assert re.search(r"lowest p99 [\d,]+ ms with prequal.* The all-knowing oracle: \d", page)
+
+
+def test_first_bytes_and_caches_show_where_servers_are_language_models():
+    document = sim_sample.results(policies=2, loads=(0.8,), servers=2)
+    plain = write(document)
+    assert "first byte p99" not in plain and "cache hits" not in plain
+    assert "50%" in plain, "how busy, as a share"
+    for run in document["runs"]:
+        run["cache_hit"] = 0.4
+    document["endpoints"][0]["utilization"] = [3.0, 18.0]
+    llm = write(document)
+    assert "first byte p99 ms" in llm and "cache hits %" in llm
+    assert "99th percentile of time to first byte" in llm
+    assert "requests it served at once" in llm and "50%" not in llm
+
+
 def test_what_shows_is_chosen_without_a_script():
     page = write(sim_sample.results(policies=2, loads=(0.5, 0.8, 1.2), servers=3))
     style = page[page.index("<style>") : page.index("</style>")]

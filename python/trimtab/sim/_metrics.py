@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trimtab.sim._document import Interval, Load, Ratio, Summary
+    from trimtab.sim._document import Document, Interval, Load, Ratio, Summary
+
+ORACLE = "oracle"
+"""The engine's all-knowing router: a bound, not a policy that anybody could choose."""
 
 Side = Literal["lower", "higher"]
 
@@ -50,30 +53,45 @@ class Metric:
         return f"{self.title} {self.unit}" if self.unit else self.title
 
 
-PRINTED = (
+_LATENCY = (
     Metric("mean_ms", "mean", "ms", log=True),
     Metric("p50_ms", "p50", "ms", log=True),
     Metric("p90_ms", "p90", "ms", log=True),
     Metric("p99_ms", "p99", "ms", log=True),
     Metric("p999_ms", "p99.9", "ms", log=True),
-    Metric("error_rate", "errors", "%", percent=True),
+)
+_FIRST_BYTE = (
+    Metric("first_byte_p50_ms", "first byte p50", "ms", log=True),
+    Metric("first_byte_p99_ms", "first byte p99", "ms", log=True),
+)
+_ERRORS = Metric("error_rate", "errors", "%", percent=True)
+_GOODPUT = Metric("goodput", "in SLO", "%", percent=True, better="higher")
+_CACHE = Metric("cache_hit", "cache hits", "%", percent=True, better="higher")
+_BALANCE = (
     Metric("amplification", "attempts/req", ""),
     Metric("load_max_over_mean", "max/mean load", ""),
 )
-"""The columns of the table in a terminal, in their order."""
-
-TABLE = (
-    *PRINTED[:6],
-    Metric("goodput", "in SLO", "%", percent=True, better="higher"),
-    *PRINTED[6:],
-)
-"""The columns of the table on the page."""
-
-METRICS: Mapping[str, Metric] = {metric.key: metric for metric in TABLE} | {
-    "first_byte_p50_ms": Metric("first_byte_p50_ms", "first byte p50", "ms", log=True),
-    "first_byte_p99_ms": Metric("first_byte_p99_ms", "first byte p99", "ms", log=True),
-    "cache_hit": Metric("cache_hit", "cache hits", "%", percent=True, better="higher"),
+METRICS: Mapping[str, Metric] = {
+    metric.key: metric for metric in (*_LATENCY, *_FIRST_BYTE, _ERRORS, _GOODPUT, _CACHE, *_BALANCE)
 }
+
+
+def has_llm(document: Document) -> bool:
+    """Whether servers are language models: only they have prefix caches and tell a first token."""
+    return any(run.get("cache_hit") is not None for run in document["runs"])
+
+
+def printed(document: Document) -> list[Metric]:
+    """The columns of the table in a terminal, in their order."""
+    first = _FIRST_BYTE[1:] if has_llm(document) else ()
+    return [*_LATENCY, *first, _ERRORS, *_BALANCE]
+
+
+def shown(document: Document) -> list[Metric]:
+    """The columns of the table on the page, in their order."""
+    llm = has_llm(document)
+    first, cache = (_FIRST_BYTE, (_CACHE,)) if llm else ((), ())
+    return [*_LATENCY, *first, _ERRORS, _GOODPUT, *cache, *_BALANCE]
 
 
 def three_digits(value: float, *, most: int = 4) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from trimtab.sim._metrics import PRINTED, Metric, difference, load_words
+from trimtab.sim._metrics import Metric, difference, load_words, printed
 
 if TYPE_CHECKING:
     from trimtab.sim._document import Document, Summary
@@ -18,13 +18,14 @@ def table(document: Document, *, ascii_only: bool = False) -> str:
     """The table: a line a policy and load, under it what its marks mean."""
     marks = PLAIN if ascii_only else ARROWS
     many = len(document["seeds"]) > 1
-    header = ["policy", "load", *(metric.head for metric in PRINTED)]
+    metrics = printed(document)
+    header = ["policy", "load", *(metric.head for metric in metrics)]
     blocks: list[list[list[str]]] = []
     for load in document["loads"]:
         block = []
         for summary in document["summary"]:
             if summary["load"] == load:
-                cells = [_cell(summary, metric, marks, many=many) for metric in PRINTED]
+                cells = [_cell(summary, metric, marks, many=many) for metric in metrics]
                 block.append([summary["policy"], load_words(load), *cells])
         blocks.append(block)
     lines = [header, *(line for block in blocks for line in block)]
@@ -82,7 +83,7 @@ def _notes(document: Document, marks: dict[str | None, str], *, ascii_only: bool
     notes = [head, f"Means over {seeds} seeds, with half the 95 % interval of the mean."]
     if len(document["policies"]) > 1:
         notes.append(
-            f"{marks['lower']} {marks['higher']}: lower or higher than {first} under the same "
-            "arrivals (the 95 % interval of the ratio leaves out 1; by chance one in twenty does)."
+            f"{marks['lower']} {marks['higher']}: a latency lower or higher than that of {first} "
+            "under the same arrivals: the 95 % interval of the ratio leaves out 1."
         )
     return notes

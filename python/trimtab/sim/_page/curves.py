@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab._report import palette, scale, svg
 from trimtab._report.html import text
-from trimtab.sim._metrics import METRICS, Metric, at_load
+from trimtab.sim._metrics import METRICS, Metric, at_load, has_llm
 
 if TYPE_CHECKING:
     from trimtab._report.scale import Scale
     from trimtab.sim._document import Document, Interval
 
-PANELS = ("p50_ms", "p99_ms", "goodput", "load_max_over_mean")
+PANELS = {
+    "p50_ms": "Median latency",
+    "p99_ms": "99th percentile of latency",
+    "first_byte_p50_ms": "Median time to first byte",
+    "first_byte_p99_ms": "99th percentile of time to first byte",
+    "goodput": "Requests answered within the SLO",
+    "load_max_over_mean": "Busiest server over the mean of all",
+}
 WIDTH, TOP, LEFT = 600, 34, 58
 
 
@@ -32,7 +39,7 @@ def section(document: Document) -> str:
     drawn = "".join(
         f"<figure>{draw(document, METRICS[key])}</figure>"
         for key in PANELS
-        if any(_series(document, key))
+        if any(_series(document, key)) and (has_llm(document) or not key.startswith("first_byte"))
     )
     note = (
         "Dots are means over seeds, lines their 95 % intervals."
@@ -163,14 +170,8 @@ def _words(metric: Metric, axis: Scale) -> list[str]:
 
 
 def _title(metric: Metric) -> str:
-    name = {
-        "p50_ms": "Median latency",
-        "p99_ms": "99th percentile of latency",
-        "goodput": "Requests answered within the SLO",
-        "load_max_over_mean": "Busiest server over the mean of all",
-    }.get(metric.key, metric.title)
     unit = metric.unit or "ratio of load"
-    return f"{name} ({unit}{', log scale' if metric.log else ''})"
+    return f"{PANELS[metric.key]} ({unit}{', log scale' if metric.log else ''})"
 
 
 def _spoken(metric: Metric, interval: Interval) -> str:

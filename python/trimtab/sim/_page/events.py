@@ -49,7 +49,7 @@ def listed(events: Sequence[Event]) -> str:
             f"<details><summary>{len(events)} events, numbered as on the charts</summary>"
             f"<ol>{items}</ol></details>"
         )
-    return f'<p class="note">Shaded, numbered at the top:</p><ol class="note">{items}</ol>'
+    return f'<p class="note">Events, numbered as on the charts:</p><ol class="note">{items}</ol>'
 
 
 def told(event: Event) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab._report.html import text
-from trimtab.sim._metrics import TABLE, Metric, against, difference, load_words
+from trimtab.sim._metrics import Metric, against, difference, load_words, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trimtab.sim._document import Document, Summary
 
 
 def table(document: Document) -> str:
     """The table as HTML; it stands without the page, for notebooks."""
-    heads = "".join(f'<th scope="col">{text(metric.head)}</th>' for metric in TABLE)
+    metrics = shown(document)
+    heads = "".join(f'<th scope="col">{text(metric.head)}</th>' for metric in metrics)
     bodies = []
     for load in document["loads"]:
         at_load = [s for s in document["summary"] if s["load"] == load]
-        bodies.append(f"<tbody>{''.join(_row(document, one) for one in at_load)}</tbody>")
+        bodies.append(f"<tbody>{''.join(_row(document, one, metrics) for one in at_load)}</tbody>")
     return (
         f'<div class="scroll"><table><caption>{_caption(document)}</caption>'
         f'<thead><tr><th scope="col">policy</th><th scope="col">load</th>{heads}</tr></thead>'
@@ -32,15 +35,15 @@ def _caption(document: Document) -> str:
     words = f"Means over {seeds} seeds \N{PLUS-MINUS SIGN} half the 95 % interval of the mean."
     if len(document["policies"]) > 1:
         words += (
-            f" \N{DOWNWARDS ARROW} \N{UPWARDS ARROW} lower or higher than"
-            f" {document['policies'][0]} beyond chance, green for better, red for worse."
+            f" \N{DOWNWARDS ARROW} \N{UPWARDS ARROW}: a latency lower or higher than that of"
+            f" {document['policies'][0]} beyond chance."
         )
     return text(words)
 
 
-def _row(document: Document, one: Summary) -> str:
+def _row(document: Document, one: Summary, metrics: Sequence[Metric]) -> str:
     n = document["policies"].index(one["policy"])
-    cells = "".join(_cell(one, metric) for metric in TABLE)
+    cells = "".join(_cell(one, metric) for metric in metrics)
     name = f'<th scope="row"><span class="key"></span>{text(one["policy"])}</th>'
     return f'<tr class="s{n}">{name}<td>{load_words(one["load"])}</td>{cells}</tr>'
 

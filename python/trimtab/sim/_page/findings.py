@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab._report.html import text
-from trimtab.sim._metrics import METRICS, against, at_load, difference
+from trimtab.sim._metrics import METRICS, ORACLE, against, at_load, difference
 
 if TYPE_CHECKING:
     from trimtab.sim._document import Document, Load, Summary
@@ -27,17 +27,24 @@ def _at(document: Document, load: Load) -> str:
     if not rows:
         return ""
     first = document["policies"][0]
-    best = min(rows, key=lambda row: _mean(row) or 0.0)
+    real = [row for row in rows if row["policy"] != ORACLE]
+    best = min(real or rows, key=lambda row: _mean(row) or 0.0)
     words = f"{at_load(load)}: lowest p99 {P99.number(_mean(best))} ms with {best['policy']}"
     if best["policy"] == first:
-        return f"{words}, the policy that the others are compared with{_failing(best)}."
+        return f"{words}, which the others are compared with{_failing(best)}.{_bound(rows)}"
     ratio = against(best, "p99_ms")
     if ratio is not None and ratio["ratio"] is not None:
         words += f", {ratio['ratio']:.2f} times {first}"
         if ratio["low"] is not None:
             words += f" (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}"
             words += ")" if difference(best, "p99_ms") else ": no difference beyond chance)"
-    return f"{words}{_failing(best)}."
+    return f"{words}{_failing(best)}.{_bound(rows)}"
+
+
+def _bound(rows: list[Summary]) -> str:
+    """What the oracle reached, which no policy can."""
+    bound = next((row for row in rows if row["policy"] == ORACLE), None)
+    return "" if bound is None else f" The all-knowing oracle: {P99.number(_mean(bound))} ms."
 
 
 def _failing(row: Summary) -> str:

@@ -32,11 +32,12 @@ def section(document: Document) -> str:
     cells = sum(len(one["in_flight"]) * len(one["in_flight"][0]) for one in found)
     merge = max(1, math.ceil(cells / CELLS))
     drawn = [_figures(document, load, merge) for load in document["loads"]]
+    numbers = " Numbers at the top are the events." if document["events"] else ""
     merged = f" Each row is the fullest of {merge} neighbours." if merge > 1 else ""
     return (
         '<h2>In flight by server and time</h2><p class="note">A row a server, the brighter the '
-        "more requests it held; one scale for all policies of a load, by the logarithm. Numbers "
-        f"at the top are the events{'' if document['events'] else ' (none here)'}.{merged}</p>"
+        f"more requests it held; one scale for all policies of a load, by the logarithm.{numbers}"
+        f"{merged}</p>"
         f"{controls.by_load(document, drawn)}"
     )
 

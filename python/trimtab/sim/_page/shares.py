@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab._report import scale, svg
+from trimtab.sim._metrics import has_llm
 from trimtab.sim._page import controls
 from trimtab.sim._page.groups import runs_of
 
@@ -57,7 +58,7 @@ def _figures(document: Document, load: Load) -> str:
 
 def _shares_of_time(document: Document) -> bool:
     """Whether utilization is a share; of LLM servers it is the mean number of requests served."""
-    return all((v or 0.0) <= 1.001 for one in document["endpoints"] for v in one["utilization"])
+    return not has_llm(document)
 
 
 def _over_even(one: Endpoints) -> list[float]:
