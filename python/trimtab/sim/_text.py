@@ -17,7 +17,7 @@ PLAIN = {"lower": "<", "higher": ">", None: " "}
 def table(document: Document, *, ascii_only: bool = False) -> str:
     """The table: a line a policy and load, under it what its marks mean."""
     marks = PLAIN if ascii_only else ARROWS
-    many = len(document["seeds"]) > 1
+    compared = {key for one in document["summary"] for key in one["against"] or ()}
     metrics = printed(document)
     header = ["policy", "load", *(metric.head for metric in metrics)]
     blocks: list[list[list[str]]] = []
@@ -25,7 +25,7 @@ def table(document: Document, *, ascii_only: bool = False) -> str:
         block = []
         for summary in document["summary"]:
             if summary["load"] == load:
-                cells = [_cell(summary, metric, marks, many=many) for metric in metrics]
+                cells = [_cell(summary, metric, marks, compared) for metric in metrics]
                 block.append([summary["policy"], load_words(load), *cells])
         blocks.append(block)
     lines = [header, *(line for block in blocks for line in block)]
@@ -52,18 +52,19 @@ def _line(cells: list[str], widths: list[int]) -> str:
     return "  ".join([first, *rest]).rstrip()
 
 
-def _cell(summary: Summary, metric: Metric, marks: dict[str | None, str], *, many: bool) -> str:
+def _cell(
+    summary: Summary, metric: Metric, marks: dict[str | None, str], compared: set[str]
+) -> str:
+    """A mean, half its interval if there is one, and room for a mark where others have one."""
     found = summary["metrics"].get(metric.key)
     if found is None or found["mean"] is None:
-        return "-  " if many else "-"
-    mean = metric.number(found["mean"])
-    if not many:
-        return mean
-    mark = marks[difference(summary, metric.key)]
-    plus_minus = "+-" if marks is PLAIN else "±"
-    if found["low"] is None or found["high"] is None:
-        return f"{mean} {mark}"
-    return f"{mean} {plus_minus}{metric.spread(found)} {mark}"
+        return "-"
+    words = metric.number(found["mean"])
+    if half := metric.spread(found):
+        plus_minus = "+-" if marks is PLAIN else "±"
+        mark = f" {marks[difference(summary, metric.key)]}" if metric.key in compared else ""
+        words += f" {plus_minus}{half}{mark}"
+    return words
 
 
 def _notes(document: Document, marks: dict[str | None, str], *, ascii_only: bool) -> list[str]:
