@@ -19,6 +19,8 @@ pub(crate) static LOG_ERROR: Exception = Exception::new("LogError");
 pub(crate) static MODEL_ERROR: Exception = Exception::new("ModelError");
 /// Nothing to pick.
 pub(crate) static NO_ENDPOINTS: Exception = Exception::new("NoEndpoints");
+/// A simulation that cannot be run.
+pub(crate) static SCENARIO_ERROR: Exception = Exception::new("ScenarioError");
 /// A token that is not open.
 pub(crate) static TOKEN_ERROR: Exception = Exception::new("TokenError");
 

@@ -29,6 +29,7 @@ mod picks;
 mod ready;
 mod request;
 mod settings;
+mod sim;
 mod stats;
 mod token;
 
@@ -46,6 +47,7 @@ fn _trimtab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lease::Lease>()?;
     module.add_class::<stats::EndpointStats>()?;
     module.add_function(wrap_pyfunction!(mock::run_mock, module)?)?;
+    module.add_function(wrap_pyfunction!(sim::simulate, module)?)?;
     learn::register(module)?;
     fork::register(module)?;
     Ok(())

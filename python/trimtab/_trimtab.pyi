@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "describe_model",
     "run_mock",
+    "simulate",
 ]
 
 __version__: Final[str]
@@ -334,3 +335,13 @@ class Evaluator:
     def verdict(self) -> str: ...
 
 def describe_model(model: bytes | bytearray) -> str: ...
+def simulate(
+    toml: str,
+    file: str,
+    *,
+    policies: str | None,
+    loads: list[float] | None,
+    seeds: list[int],
+    threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> str: ...
