@@ -95,7 +95,7 @@ def test_the_command_as_a_process(log, tmp_path):
     """Also that a reader that stops reading is no traceback."""
     command = [sys.executable, "-m", "trimtab.cli"]
     help_ = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
-    for name in ("train", "evaluate", "inspect"):
+    for name in ("train", "evaluate", "simulate", "inspect"):
         assert name in help_.stdout
     out = tmp_path / "m.qtable"
     arguments = [*command, "train", str(log), "-o", str(out)]

@@ -17,7 +17,7 @@ from trimtab import TrimtabError, __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("train", "evaluate", "inspect", "mock", "demo")
+COMMANDS = ("train", "evaluate", "simulate", "inspect", "mock", "demo")
 
 USAGE = 2
 """Exit code for bad usage and bad input."""
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="trimtab",
-        description="Client-side load balancing: tables learned from logs, mock servers, a demo.",
+        description="Client-side load balancing: learned tables, simulation, mock servers.",
     )
     top.add_argument("--version", action="version", version=f"trimtab {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
