@@ -15,15 +15,20 @@
 //!
 //! `linear` and `c3` take Prequal's probes, pool, reuse and removal and differ only in which answer they
 //! prefer. Our aversion to endpoints that fail is in all three.
+//!
+//! `radix_tree`, [`RadixTree`], is not of the paper: it is how LLM gateways keep requests near their
+//! caches, for comparison with `prefix_affinity`.
 
 mod c3;
 mod least_loaded;
 mod linear;
+mod radix_tree;
 mod yarp_po2c;
 
 pub use c3::{CLIENTS, c3};
 pub use least_loaded::LeastLoaded;
 pub use linear::{ALPHA, HALF, linear};
+pub use radix_tree::RadixTree;
 pub use yarp_po2c::YarpPo2c;
 
 use crate::{
@@ -32,7 +37,7 @@ use crate::{
 };
 
 /// Every name that [`by_name`] knows.
-pub const RULE_NAMES: &[&str] = &["least_loaded", "linear", "c3", "yarp_po2c"];
+pub const RULE_NAMES: &[&str] = &["least_loaded", "linear", "c3", "yarp_po2c", "radix_tree"];
 
 /// The rule called `name`, with the figure's settings: 100 clients for `c3`, alpha of 75 ms and equal
 /// halves for `linear`. `None` if nobody knows it.
@@ -43,6 +48,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn Policy>> {
         "linear" => linear(HALF, ALPHA, probing),
         "c3" => c3(CLIENTS, probing),
         "yarp_po2c" => Ok(Box::new(YarpPo2c::default())),
+        "radix_tree" => Ok(Box::new(RadixTree::default())),
         _ => return None,
     };
     // The figure's settings lie in their ranges.
