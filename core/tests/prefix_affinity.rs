@@ -211,6 +211,35 @@ fn a_reported_queue_is_worked_off_meanwhile() {
     assert_eq!(*lease.id(), first);
 }
 
+/// Half of the fleet is busy and says so; the other half says nothing, and is not taken to be idle.
+#[test]
+fn silence_is_not_idleness() {
+    let balancer = balancer(16);
+    let mut stayed = 0;
+    for index in 0..8 {
+        let id = index.to_string().as_str().into();
+        report(&balancer, &id, &[("num_prompt_tokens_waiting", 20_000.0)]);
+    }
+    for which in 0..400 {
+        let blocks = conversation(which, 5);
+        let lease = pick(&balancer, &blocks, &mut Rng::seeded(which));
+        stayed += usize::from(lease.id().as_str().parse::<u32>().unwrap() < 8);
+        lease.discard();
+    }
+    // 200 expected, plus or minus 48 once in a million.
+    assert!((152..=248).contains(&stayed), "{stayed}");
+}
+
+/// A beginning of one block is often everybody's: it draws nothing to one replica.
+#[test]
+fn one_block_is_no_key() {
+    let balancer = balancer(16);
+    let mut rng = Rng::seeded(1);
+    let ids: BTreeSet<EndpointId> =
+        (0..200).map(|_| pick(&balancer, &[1], &mut rng).id().clone()).collect();
+    assert_eq!(ids.len(), 16);
+}
+
 /// Requests sent since a report are added to it, so that not all of an interval's go to one.
 #[test]
 fn what_was_sent_since_a_report_counts() {

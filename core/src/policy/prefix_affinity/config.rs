@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 pub struct PrefixAffinityConfig {
     /// Leading blocks of the prompt that make its key; 3. Long enough to tell conversations apart behind
     /// a short common beginning, short enough to be the same from a conversation's first turn.
+    /// A shorter prompt's key is made of what it has, but not of one block: that is often everybody's.
     pub key_blocks: usize,
     /// Replicas that share a key, 1 to 7; 2.
     pub candidates: usize,

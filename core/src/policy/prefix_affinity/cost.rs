@@ -3,8 +3,9 @@
 //!
 //! A report is a moment of the past. Since then the server has computed tokens at its rate, and this
 //! client has sent and seen ended requests of its own; both are reckoned in, so that a report's
-//! interval of own requests does not all go to the replica that was idle when it came. Without a report
-//! own requests in flight are all that is known.
+//! interval of own requests does not all go to the replica that was idle when it came. Where there is no
+//! report of late, but others have sent one, theirs stand in for it: silence is not idleness. With none
+//! at all own requests in flight are all that is known.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) struct Costs<'a> {
     output: f64,
     now: Time,
     mean_weight: f64,
+    /// At an endpoint of mean weight that has not reported of late.
+    unheard: Load,
 }
 
 impl<'a> Costs<'a> {
@@ -38,9 +41,28 @@ impl<'a> Costs<'a> {
         prompt: &Prompt<'_>,
         now: Time,
         mean_weight: f64,
+        unheard: Load,
     ) -> Self {
         let output = prompt.output_tokens.map_or(OUTPUT, f64::from);
-        Self { config, prompt: f64::from(prompt.tokens), output, now, mean_weight }
+        Self { config, prompt: f64::from(prompt.tokens), output, now, mean_weight, unheard }
+    }
+
+    /// Takes those that have not reported of late to be like the mean of those of `nodes` that have, if
+    /// these are at least half: one busy replica does not make a busy fleet.
+    pub(super) fn learn_unheard<'n>(&mut self, nodes: impl Iterator<Item = &'n Node>) {
+        let (mut sum, mut heard, mut silent) = (Load::default(), 0.0, 0.0);
+        for node in nodes {
+            let Some(load) = self.reported(node) else {
+                silent += 1.0;
+                continue;
+            };
+            sum.queued += load.queued / self.share(node);
+            sum.running += load.running / self.share(node);
+            heard += 1.0;
+        }
+        if heard > 0.0 && heard >= silent {
+            self.unheard = Load { queued: sum.queued / heard, running: sum.running / heard };
+        }
     }
 
     /// In tokens, at `node`, which is credited with having `credit` of the prompt in its cache.
@@ -74,32 +96,47 @@ impl<'a> Costs<'a> {
     }
 
     fn load(&self, node: &Node) -> Load {
+        self.reported(node).unwrap_or_else(|| {
+            let (own, share) = (self.own(node), self.share(node));
+            Load {
+                queued: own.queued.max(self.unheard.queued * share),
+                running: own.running.max(self.unheard.running * share),
+            }
+        })
+    }
+
+    /// This client's own.
+    fn own(&self, node: &Node) -> Load {
+        let queued = node.work_in_flight().as_secs_f64() * self.config.prefill_rate;
+        Load { queued, running: f64::from(node.in_flight()) }
+    }
+
+    /// By the last report, if it is of late.
+    fn reported(&self, node: &Node) -> Option<Load> {
         let rate = self.config.prefill_rate;
-        let own_requests = f64::from(node.in_flight());
-        let own_tokens = node.work_in_flight().as_secs_f64() * rate;
-        let own = Load { queued: own_tokens, running: own_requests };
-        let Some(report) = node.llm_load() else { return own };
+        let report = node.llm_load()?;
         let age = self.now.since(report.at);
         if age > self.config.report_max_age {
-            return own;
+            return None;
         }
+        let own = self.own(node);
         let guess = (report.waiting + RUNNING_SHARE * report.running) * TYPICAL_PROMPT;
         let told = report.prompt_tokens.unwrap_or(guess);
         let left = (told - age.as_secs_f64() * rate).max(0.0);
-        let since = own_tokens - report.own_work.as_secs_f64() * rate;
+        let since = own.queued - report.own_work.as_secs_f64() * rate;
         let kv = report.kv_usage.min(KV_FULL);
-        let requests_since = own_requests - f64::from(report.own_in_flight);
+        let requests_since = own.running - f64::from(report.own_in_flight);
         let pressure = KV_PRESSURE * rate * kv / (1.0 - kv);
-        Load {
+        Some(Load {
             queued: (left + since).max(0.0) + pressure,
-            running: (report.running + report.waiting + requests_since).max(own_requests),
-        }
+            running: (report.running + report.waiting + requests_since).max(own.running),
+        })
     }
 }
 
 /// What is at a replica.
-#[derive(Clone, Copy)]
-struct Load {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Load {
     /// Prompt tokens to compute.
     queued: f64,
     /// Requests, waiting ones included.

@@ -24,6 +24,7 @@
 //!   gives one candidate more, and the cost leads there;
 //! - one hot prefix drowning its replica: candidates with more requests than `bound` times the mean
 //!   are passed over, so the next in rank gets them, and then the drawn ones;
+//! - one that has not reported of late looks idle beside others that have: it counts as their mean;
 //! - a replica that fails fast looks idle: its cost is that of the attempts an answer takes.
 //!
 //! Without a prompt it is `peak_ewma`. Cost: the ranks are about a nanosecond an endpoint up to 1,024
@@ -38,7 +39,7 @@ use std::sync::Arc;
 pub use config::PrefixAffinityConfig;
 
 use self::{
-    cost::Costs,
+    cost::{Costs, Load},
     ranks::{Ranked, Ranks},
 };
 use super::{Candidates, Choice, PeakEwma, Picker, Policy, Refusal, candidates::SCAN_UP_TO};
@@ -94,7 +95,10 @@ impl Affine {
     fn named(&self, candidates: &Candidates<'_>, prompt: &Prompt<'_>) -> Ranked {
         let config = &self.config;
         let mut named = Ranked::default();
-        let Some(last) = prompt.blocks.len().checked_sub(1) else { return named };
+        let last = prompt.blocks.len().saturating_sub(1);
+        if last == 0 {
+            return named;
+        }
         let key = prompt.blocks[last.min(config.key_blocks - 1)];
         let mut credit = config.cached;
         for index in self.ranks.top(key, config.candidates, candidates) {
@@ -110,22 +114,34 @@ impl Affine {
         named
     }
 
-    fn costs(&self, prompt: &Prompt<'_>, candidates: &Candidates<'_>) -> Costs<'_> {
-        Costs::new(&self.config, prompt, candidates.now, self.mean_weight)
+    fn costs(&self, prompt: &Prompt<'_>, candidates: &Candidates<'_>, unheard: Load) -> Costs<'_> {
+        Costs::new(&self.config, prompt, candidates.now, self.mean_weight, unheard)
     }
 
-    /// Requests at an endpoint that are too many, by the mean of up to 16 of them.
-    fn limit(&self, costs: &Costs<'_>, candidates: &Candidates<'_>, rng: &mut Rng) -> f64 {
+    /// Looks at up to 16 endpoints: what is taken to be at one that has not reported of late, and how many
+    /// requests are too many.
+    fn survey(
+        &self,
+        prompt: &Prompt<'_>,
+        candidates: &Candidates<'_>,
+        rng: &mut Rng,
+    ) -> (Costs<'_>, f64) {
         let n = candidates.len();
-        let (mut sum, mut seen) = (0.0, 0.0);
+        let mut places = [0; SCAN_UP_TO];
+        let mut seen = 0;
         for place in 0..n.min(SCAN_UP_TO) {
             let index = if n <= SCAN_UP_TO { place } else { rng.below(n) };
             if candidates.is_eligible(index) {
-                sum += costs.running(candidates.node(index));
-                seen += 1.0;
+                places[seen] = index;
+                seen += 1;
             }
         }
-        (self.config.bound * sum / f64::max(seen, 1.0)).max(self.config.bound_from)
+        let nodes = || places[..seen].iter().map(|index| &**candidates.node(*index));
+        let mut costs = self.costs(prompt, candidates, Load::default());
+        costs.learn_unheard(nodes());
+        let running: f64 = nodes().map(|node| costs.running(node)).sum();
+        let limit = self.config.bound * running / f64::max(seen as f64, 1.0);
+        (costs, limit.max(self.config.bound_from))
     }
 
     fn with_prompt(
@@ -134,9 +150,8 @@ impl Affine {
         candidates: &Candidates<'_>,
         rng: &mut Rng,
     ) -> Option<Choice> {
-        let costs = self.costs(prompt, candidates);
         let named = self.named(candidates, prompt);
-        let limit = self.limit(&costs, candidates, rng);
+        let (costs, limit) = self.survey(prompt, candidates, rng);
         let mut best: Option<(f64, usize, f64)> = None;
         let mut consider = |index: usize, credit: f64| {
             let cost = costs.of(candidates.node(index), credit);
@@ -186,6 +201,6 @@ impl Picker for Affine {
             return self.without_prompt.score(candidates, index);
         };
         let credit = self.named(candidates, prompt).credit(index);
-        self.costs(prompt, candidates).of(candidates.node(index), credit)
+        self.costs(prompt, candidates, Load::default()).of(candidates.node(index), credit)
     }
 }
