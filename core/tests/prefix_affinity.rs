@@ -264,8 +264,8 @@ fn the_prefill_is_given_back_at_the_first_byte() {
     let blocks = conversation(1, 5);
     let mut lease = pick(&balancer, &blocks, &mut Rng::seeded(1));
     let node = balancer.fleet().snapshot().nodes()[0].clone();
-    // 2561 tokens of which 0.7 are taken to be cached, at 8,000 a second.
-    assert_eq!(node.work_in_flight(), Duration::from_micros(96_037));
+    // 2561 tokens of which 0.8 are taken to be cached, at 8,000 a second.
+    assert_eq!(node.work_in_flight(), Duration::from_micros(64_025));
     lease.first_byte(START);
     assert_eq!((node.work_in_flight(), node.in_flight()), (Duration::ZERO, 1));
     lease.finish(START, Outcome::success());

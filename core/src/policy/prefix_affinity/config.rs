@@ -19,7 +19,7 @@ pub struct PrefixAffinityConfig {
     /// conversations apart where a long system prompt makes the first key the same for all. Not above
     /// `key_blocks`: no second key.
     pub deep_blocks: usize,
-    /// Share of a prompt that is taken to be cached at the first candidate, 0 to 1; 0.7. Higher keeps
+    /// Share of a prompt that is taken to be cached at the first candidate, 0 to 1; 0.8. Higher keeps
     /// requests together, lower evens out the load.
     pub cached: f64,
     /// The same at each next candidate, relative to the one before, 0 to 1; 0.3. Well below 1, or
@@ -48,7 +48,7 @@ impl Default for PrefixAffinityConfig {
             key_blocks: 3,
             candidates: 2,
             deep_blocks: 12,
-            cached: 0.7,
+            cached: 0.8,
             falloff: 0.3,
             cached_deep: 0.5,
             prefill_rate: 8_000.0,

@@ -27,8 +27,8 @@
 //! - one that has not reported of late looks idle beside others that have: it counts as their mean;
 //! - a replica that fails fast looks idle: its cost is that of the attempts an answer takes.
 //!
-//! Without a prompt it is `peak_ewma`. Cost: the ranks are about a nanosecond an endpoint up to 1,024
-//! of them and no more above; then up to 16 endpoints are looked at for the mean and five are compared.
+//! Without a prompt it is `peak_ewma`. Cost: the ranks for two keys, some nanoseconds an endpoint up to
+//! 1,024 of them and no more above; then up to 16 endpoints are looked at for the mean, and five compared.
 
 mod config;
 mod cost;

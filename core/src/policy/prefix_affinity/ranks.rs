@@ -6,8 +6,8 @@
 //! window of them that follows its own place in the order of their hashes: the load stays even within
 //! some percent, one endpoint more or less moves the window's end by one, and the cost has a bound.
 //!
-//! Cost: about a nanosecond an endpoint in the window, over two arrays in a row; with unequal weights
-//! a logarithm more. Whether one is eligible is asked only of those that would be among the first.
+//! Cost: a multiplication or two for each endpoint in the window, over two arrays in a row; with unequal
+//! weights a logarithm more. Whether one is eligible is asked only of those that would be among the first.
 
 use std::sync::Arc;
 
