@@ -44,8 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--loads",
         type=_loads,
         metavar="L,...",
-        help="offered loads as shares of what the fleet can carry, such as 0.7,0.9 "
-        "(default: the scenario's)",
+        help="offered loads as shares of the full load, such as 0.7,0.9 (default: the scenario's)",
     )
     parser.add_argument(
         "--threads",

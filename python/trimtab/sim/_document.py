@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 FORMAT = 1
 
 Load = float | None
-"""A share of what the fleet can carry; None for the scenario's own rate."""
+"""A share of the full load; None where the scenario gives a rate of its own."""
 
 Run = dict[str, Any]
 """One policy at one load with one seed: ``policy``, ``load``, ``seed``, and its figures."""

@@ -65,7 +65,7 @@ class Results:
 
     @property
     def loads(self) -> list[Load]:
-        """The loads, as shares of the fleet's capacity; one None for the scenario's own rate."""
+        """The loads, as shares of the full load; one None for the scenario's own rate."""
         return list(self._document["loads"])
 
     @property

@@ -44,8 +44,8 @@ def run(
             ``oracle`` knows every queue: what no real policy can reach.
         seeds: How many repetitions (seeds 1, 2, ...), or the seeds. All policies meet the same
             arrivals under a seed.
-        loads: Offered load as shares of the fleet's capacity, such as ``[0.7, 0.9]``. By default
-            what the scenario says.
+        loads: Offered load as shares of the full load, such as ``[0.7, 0.9]``: of what the fleet
+            can serve, or of the scenario's ``full_load``. By default what the scenario says.
         progress: Called with the runs that have ended and the runs in all, some ten times a second
             at most; or whether to show a progress bar, by default on a terminal.
         threads: How many runs at once; by default a run a processor. The results are the same.

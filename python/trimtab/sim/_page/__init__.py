@@ -70,7 +70,7 @@ def _lead(document: Document) -> str:
     elif capacity is None:
         at = f"Load {loads}."
     else:
-        at = f"Load {loads}, where 1 is all that the fleet can serve: {capacity:,.0f} requests/s."
+        at = f"Load {loads}, where 1 means {capacity:,.0f} requests/s."
     return f"""{described}
 <p class="note">Simulated in virtual time: {scenario["clients"]:,} clients, {scenario["servers"]:,}
 servers, {scenario["duration_s"]:g} s of which the first {scenario["warm_up_s"]:g} s do not count;

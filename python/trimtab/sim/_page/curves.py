@@ -83,7 +83,11 @@ def _curves(document: Document, metric: Metric) -> str:
         *svg.across(x, TOP, bottom, [f"{load:g}" for load in x.ticks]),
         *svg.upward(y, LEFT, right, _words(metric, y)),
         svg.label(
-            (LEFT + right) / 2, bottom + 34, "load (share of capacity)", anchor="middle", cls="soft"
+            (LEFT + right) / 2,
+            bottom + 34,
+            "load (share of the full load)",
+            anchor="middle",
+            cls="soft",
         ),
     ]
     wanted = [y(_value(one.points[-1][1]["mean"])) for one in series]
