@@ -4,12 +4,13 @@ import string
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab import ScenarioError
 from trimtab.sim._toml import dumps
 
+FIXED = settings(derandomize=True, deadline=None)
 SCALARS = (
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
@@ -24,6 +25,7 @@ VALUES = st.recursive(
 )
 
 
+@FIXED
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_it_comes_back(mapping):
     assert tomllib.loads(dumps(mapping)) == mapping

@@ -38,7 +38,7 @@ def linear(
     found = list(values)
     low = min(found, default=0.0) if floor is None else floor
     high = max(found, default=1.0)
-    if high - low <= max(abs(low), 1e-9) * 1e-9:
+    if high - low <= max(abs(low) * 1e-9, 1e-9):
         high = low + (abs(low) or 1.0)
     step = _step((high - low) / max(1, ticks))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
