@@ -628,7 +628,7 @@ impl Simulation {
                     server.reported.seconds += seconds;
                     if self.probing {
                         let took = now.since(attempt.reached).as_secs_f64();
-                        server.recent.record(attempt.found, took);
+                        server.recent.record(now, attempt.found, took);
                     }
                     let flight = attempt.flight;
                     if attempt.lease.is_none() {
@@ -856,7 +856,7 @@ impl Simulation {
         let server = &mut self.servers[number as usize];
         let answer = (!lost && !server.down && !self.routes.is_cut(locality, number)).then(|| {
             let in_flight = server.in_system;
-            ProbeAnswer::new(in_flight, server.recent.median(in_flight))
+            ProbeAnswer::new(in_flight, server.recent.median(self.now, in_flight))
         });
         let trip = self.routes.trip(locality, server.locality) + probes.delay.get();
         let back = if answer.is_some() { trip } else { GIVEN_UP_AFTER };
