@@ -2,11 +2,14 @@
 //!
 //! The windows of `success.rs` forget after ten seconds, in which a client of a language model may
 //! have sent an endpoint one request. This average goes by requests instead, a quarter of the way to each
-//! outcome, and fades with a time constant of a minute, so that what has failed is tried again:
+//! outcome, and fades with a time constant of a minute:
 //!
 //! ```text
-//! f = 3/4 f exp(-dt / 60 s) + 1/4 [failed]
+//! f = 3/4 f exp(-dt / 60 s) + 1/4 [failed]        0 below 1/10
 //! ```
+//!
+//! What is small ends at nothing, or an endpoint that failed once would look worse than its equals for ever,
+//! and never get the request that clears it. From 1 that takes 138 s.
 //!
 //! Cost: an endpoint that has never failed costs a load a request; else a compare-and-swap.
 
@@ -18,7 +21,7 @@ use crate::{
 const STEP: f32 = 0.25;
 const FADES_MILLIS: f32 = 60_000.0;
 /// Less than this is nothing.
-const NOTHING: f32 = 1e-3;
+const NOTHING: f32 = 0.1;
 
 /// The average as `f32` bits in the high half, and the millisecond of its last change, wrapping, in the
 /// low; 0 while it is nothing.
@@ -67,7 +70,8 @@ fn read(word: u64, now: Time) -> f32 {
     }
     // Wraps after 49 days; a time before the last change, by another thread's clock, is that change's.
     let quiet = millis(now).wrapping_sub(word as u32).cast_signed().max(0);
-    f32::from_bits((word >> 32) as u32) * (-(quiet as f32) / FADES_MILLIS).exp()
+    let left = f32::from_bits((word >> 32) as u32) * (-(quiet as f32) / FADES_MILLIS).exp();
+    if left < NOTHING { 0.0 } else { left }
 }
 
 fn millis(now: Time) -> u32 {
@@ -99,8 +103,13 @@ mod tests {
         let failing = Failing::new();
         failing.record(at(0), true);
         assert_eq!(failing.get(at(0)), 0.25);
-        let after_a_minute = failing.get(at(60));
-        assert!((after_a_minute - 0.25 * (-1.0_f32).exp()).abs() < 1e-3, "{after_a_minute}");
+        let after_half_a_minute = failing.get(at(30));
+        assert!((after_half_a_minute - 0.25 * (-0.5_f32).exp()).abs() < 1e-3);
+        assert_eq!(failing.get(at(60)), 0.0);
+        for second in 0..100 {
+            failing.record(at(second), true);
+        }
+        assert!(failing.get(at(99)) > 0.9 && failing.get(at(239)) == 0.0);
         failing.record(at(600), false);
         assert_eq!(failing.get(at(0)), 0.0);
     }

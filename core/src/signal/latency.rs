@@ -164,6 +164,14 @@ impl Latency {
         Some(peak * tau.decay(idle))
     }
 
+    /// When a request of this client was last answered, failed or given up; the origin before the first.
+    pub(crate) fn last_fed(&self) -> Time {
+        match self.stamp.load(Ordering::Relaxed) {
+            NEVER => Time::ZERO,
+            stamp => Time::from_nanos(stamp),
+        }
+    }
+
     /// The mean latency in nanoseconds; `None` before the first success.
     #[inline]
     pub(crate) fn mean(&self) -> Option<f32> {

@@ -13,6 +13,7 @@ use super::{
     aversion::charged,
     limits::{Limits, randomly_rounded},
     pool::{Pool, Ticks},
+    starvation::believed,
     window::Window,
 };
 use crate::{
@@ -112,7 +113,8 @@ impl Probing for Known {
         // What the server said, not what it is charged: one sinkhole is not to move theta.
         window.push(now, self.config.max_age, said.0, said.1);
         self.hot_from.store(window.hot_from(self.config.rif_quantile), Ordering::Relaxed);
-        let (in_flight, latency) = charged(said, node, now, || window.highest());
+        let (in_flight, latency) =
+            charged(believed(said, node, now), node, now, || window.highest());
         let reading = self.ticks.reading(now, in_flight, latency);
         // The newest pool that has it; an older one may be held by somebody's old snapshot.
         let mut newest_first = pools.iter().rev().filter_map(Weak::upgrade);

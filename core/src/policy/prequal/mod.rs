@@ -21,6 +21,7 @@
 //! | hot and cold | `rank.rs` |
 //! | survey, use, removal of the oldest and the worst in turn | `pooled.rs` |
 //! | sinkhole aversion, which the paper leaves out | `aversion.rs` |
+//! | no server is left alone for ever for a figure of long ago | `starvation.rs` |
 //! | answers coming in, and whom to ask when idle | `known.rs` |
 //! | the synchronous mode, for servers with cache affinity | `sync_probe.rs` |
 //!
@@ -42,6 +43,7 @@ mod limits;
 mod pool;
 pub(crate) mod pooled;
 pub(crate) mod rank;
+mod starvation;
 mod sync_probe;
 mod window;
 

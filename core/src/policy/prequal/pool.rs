@@ -62,7 +62,8 @@ impl Ticks {
 
     #[inline]
     fn oldest(self) -> u64 {
-        self.max_age.as_nanos() as u64 >> self.shift
+        // One more, for both ends are rounded down.
+        (self.max_age.as_nanos() as u64 >> self.shift) + 1
     }
 }
 
@@ -81,8 +82,17 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Slot {
     place: AtomicU32,
-    /// When its answer came; read and written under the answers' lock only.
+    /// When its answer came. This and the next are read and written under the answers' lock only.
     received: AtomicU64,
+    /// Of two answers that came at one time, the lower came first.
+    order: AtomicU64,
+}
+
+impl Slot {
+    /// The lower, the older.
+    fn age(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.order.load(Ordering::Relaxed))
+    }
 }
 
 /// An answer that a pick found.
@@ -100,7 +110,11 @@ impl Pool {
         let mut places: Box<[_]> =
             group.iter().zip(0..).map(|(node, place)| (address(node), place)).collect();
         places.sort_unstable();
-        let slot = |_| Slot { place: AtomicU32::new(NOBODY), received: AtomicU64::new(0) };
+        let slot = |_| Slot {
+            place: AtomicU32::new(NOBODY),
+            received: AtomicU64::new(0),
+            order: AtomicU64::new(0),
+        };
         Self {
             nodes: group.into(),
             places,
@@ -161,7 +175,7 @@ impl Pool {
     pub(super) fn inherit(&self, old: &Self) {
         let mut taken: Vec<_> = old.ring.iter().filter(|slot| old.is_taken(slot)).collect();
         // The newest last, so that the oldest give way in a smaller pool.
-        taken.sort_by_key(|slot| slot.received.load(Ordering::Relaxed));
+        taken.sort_by_key(|slot| slot.age());
         for slot in taken {
             let node = &old.nodes[slot.place.load(Ordering::Relaxed) as usize];
             let received = Time::from_nanos(slot.received.load(Ordering::Relaxed));
@@ -177,6 +191,8 @@ impl Pool {
         // Release, with the acquire in `found`: whoever sees the place sees the word as it is by now.
         slot.place.store(place, Ordering::Release);
         slot.received.store(received.as_nanos(), Ordering::Relaxed);
+        let last = self.ring.iter().map(|slot| slot.order.load(Ordering::Relaxed)).max();
+        slot.order.store(last.unwrap_or(0) + 1, Ordering::Relaxed);
         let newest = self.newest.load(Ordering::Relaxed);
         let newest = if newest == NEVER { 0 } else { newest };
         self.newest.store(newest.max(received.as_nanos()), Ordering::Release);
@@ -191,7 +207,7 @@ impl Pool {
         if let Some(slot) = self.ring.iter().find(|slot| !self.is_taken(slot)) {
             return Some(slot);
         }
-        let oldest = self.ring.iter().min_by_key(|slot| slot.received.load(Ordering::Relaxed))?;
+        let oldest = self.ring.iter().min_by_key(|slot| slot.age())?;
         self.clear(oldest);
         Some(oldest)
     }
