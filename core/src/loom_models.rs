@@ -11,8 +11,10 @@ use crate::{
     Balancer, Context, Endpoint, EndpointId, Outcome, RetryBudget, Rng, Time,
     policy::{Candidates, Choice, FailSafeConfig, Picker, Policy, Refusal},
     signal::{
+        failing::Failing,
         health::{Cause, Health, HealthConfig},
         latency::{Latency, Tau},
+        probe::{ProbeSlot, Reading},
         residual::Residual,
         slowest::Slowest,
         success::{Counts, Success},
@@ -354,5 +356,83 @@ fn a_freed_place_is_found() {
             other.shared.failed(other, at(2));
         }
         assert!(!other.is_up(at(2)), "the cap is taken for full though nobody is out");
+    });
+}
+
+/// An answer with one use left is used once.
+#[test]
+fn a_probes_answer_is_used_up_once() {
+    model(3, || {
+        let slot = Arc::new(ProbeSlot::new());
+        slot.put(Reading::new(1, 2, 3e6));
+        let seen = slot.load().unwrap();
+        let other = Arc::clone(&slot);
+        let thread = thread::spawn(move || other.use_once(seen, false).is_ok());
+        let mine = slot.use_once(seen, false).is_ok();
+        assert!(mine ^ thread.join().unwrap(), "used exactly once");
+        assert_eq!(slot.load(), None);
+    });
+}
+
+/// A use and a removal beside a newer answer: that one stays, as it came or with the use counted.
+#[test]
+fn a_newer_answer_is_not_taken_for_the_old_one() {
+    model(3, || {
+        let slot = Arc::new(ProbeSlot::new());
+        slot.put(Reading::new(1, 2, 3e6));
+        let seen = slot.load().unwrap();
+        let newer = Reading::new(9, 7, 5e6);
+        let other = Arc::clone(&slot);
+        let thread = thread::spawn(move || other.put(newer));
+        let left = slot.use_once(seen, true);
+        if let Ok(Some(left)) = left {
+            assert_eq!((left.in_flight(), left.uses()), (3, 1));
+            let _ = slot.remove(left);
+        }
+        thread.join().unwrap();
+        assert_eq!(slot.load(), Some(newer));
+    });
+}
+
+/// Two failures at once are both counted.
+#[test]
+fn failing_counts_both() {
+    model(3, || {
+        let failing = Arc::new(Failing::new());
+        let other = Arc::clone(&failing);
+        let thread = thread::spawn(move || other.record(at(1), true));
+        failing.record(at(1), true);
+        thread.join().unwrap();
+        assert!((failing.get(at(1)) - 0.4375).abs() < 1e-6);
+    });
+}
+
+/// Two threads pick from a pool of two answers, one use each, while an answer comes: no answer is used
+/// twice, and nothing waits.
+#[test]
+fn a_pool_is_shared() {
+    use crate::{
+        ProbeAnswer,
+        policy::{Prequal, PrequalConfig},
+    };
+    model(2, || {
+        let config = PrequalConfig::default().with_removals_per_pick(0.0).with_reuse_delta(0.0);
+        let balancer = Balancer::builder()
+            .policy(Prequal::new(config.with_rif_quantile(1.0)).unwrap())
+            .endpoints((0..8).map(|i| Endpoint::new(i.to_string())))
+            .build()
+            .unwrap();
+        let nodes = balancer.fleet().snapshot().nodes().to_vec();
+        let answer = |millis| ProbeAnswer::new(1, Duration::from_millis(millis));
+        for (node, millis) in [(3, 3), (5, 5), (7, 7)] {
+            balancer.probe_answered(at(1), &nodes[node], answer(millis));
+        }
+        let other = balancer.clone();
+        let thread = thread::spawn(move || pick(&other, at(1)).id().clone());
+        let mine = pick(&balancer, at(1)).id().clone();
+        let theirs = thread.join().unwrap();
+        assert_ne!(mine, theirs, "each answer is used once");
+        let left = |node: usize| nodes[node].probe.load().is_some();
+        assert_eq!((left(3), left(5), left(7)), (false, false, true));
     });
 }

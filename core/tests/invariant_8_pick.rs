@@ -12,7 +12,8 @@ use std::{
 };
 
 use trimtab_core::{
-    Balancer, Context, Endpoint, EndpointId, Failure, Node, Outcome, Place, Prompt, Rng, Time,
+    Balancer, Context, Endpoint, EndpointId, Failure, Node, Outcome, Place, ProbeAnswer, Prompt,
+    Rng, Time,
     policy::{Candidates, Choice, POLICY_NAMES, PeakEwma, Picker, Policy, Refusal, by_name},
 };
 
@@ -73,6 +74,32 @@ fn a_pick_allocates_nothing() {
                 allocation_counter::measure(|| picks(&balancer, &mut rng, &tried, &nodes));
             assert_eq!(counted.count_total, 0, "{name}, {n} endpoints: {counted:?}");
         }
+    }
+}
+
+/// With answers to choose from as well; what asks for them only fills the caller's list.
+#[test]
+fn a_pick_from_a_pool_of_answers_allocates_nothing() {
+    for n in [2, 8, 100, 300] {
+        let balancer = balancer("prequal", n);
+        let (mut rng, mut now) = (Rng::seeded(1), START);
+        let mut asked: Vec<Arc<Node>> = Vec::with_capacity(16);
+        drop(balancer.pick(now, &Context::new(), &mut rng).unwrap());
+        let counted = allocation_counter::measure(|| {
+            for round in 0..1000_u32 {
+                now += Duration::from_millis(1);
+                balancer.probes_for_pick(now, &mut rng, &mut asked);
+                balancer.idle_probes(now, &mut rng, &mut asked);
+                for node in asked.drain(..) {
+                    let latency = Duration::from_micros(u64::from(node.in_flight() + round % 7));
+                    balancer.probe_answered(now, &node, ProbeAnswer::new(round % 5, latency));
+                }
+                let lease = balancer.pick(now, &Context::new(), &mut rng).unwrap();
+                let failure = Outcome::failure(Failure::Status);
+                lease.finish(now, if round % 9 == 0 { failure } else { Outcome::success() });
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{n} endpoints: {counted:?}");
     }
 }
 
