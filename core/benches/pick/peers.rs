@@ -18,7 +18,7 @@ use tower::{
     load::{CompleteOnResponse, Load, PeakEwma, PendingRequests},
 };
 use trimtab_core::{
-    Balancer, Context, Endpoint, Outcome, Place, Prompt, Rng, Time,
+    Balancer, Context, Endpoint, Node, Outcome, Place, ProbeAnswer, Prompt, Rng, Time,
     learn::{Archetype, CellCost, Model, Parts, feature_hash},
     policy::{POLICY_NAMES, by_name},
 };
@@ -43,6 +43,9 @@ pub(crate) fn all(size: usize, wanted: impl Fn(&str) -> bool) -> Vec<Box<dyn Pee
     }
     for name in POLICY_NAMES.iter().filter(|name| wanted(name)) {
         peers.push(Box::new(Trimtab::new(name, size)));
+    }
+    if wanted(PROBED) {
+        peers.push(Box::new(Trimtab { probed: true, ..Trimtab::new("prequal", size) }));
     }
     if wanted(TOWER_EWMA) {
         let metric = |service| {
@@ -104,6 +107,8 @@ struct Trimtab {
     balancer: Balancer,
     clock: Clock,
     keyed: bool,
+    /// Whether each pick's probes are drawn and answered at once.
+    probed: bool,
 }
 
 impl Trimtab {
@@ -120,7 +125,7 @@ impl Trimtab {
             .build()
             .expect("a valid fleet");
         let keyed = ["source_hash", "rendezvous", "prefix_affinity"].contains(&name);
-        Self { name, balancer, clock: Clock::new(), keyed }
+        Self { name, balancer, clock: Clock::new(), keyed, probed: false }
     }
 }
 
@@ -141,11 +146,12 @@ fn table() -> Model {
 
 impl Peer for Trimtab {
     fn name(&self) -> String {
-        self.name.to_owned()
+        if self.probed { PROBED } else { self.name }.to_owned()
     }
 
     fn worker(&self, seed: u64) -> Box<dyn Worker + '_> {
-        Box::new(Picking { peer: self, rng: Rng::seeded(seed), sent: seed << 32 })
+        let to_probe = Vec::with_capacity(16);
+        Box::new(Picking { peer: self, rng: Rng::seeded(seed), sent: seed << 32, to_probe })
     }
 }
 
@@ -153,6 +159,19 @@ struct Picking<'a> {
     peer: &'a Trimtab,
     rng: Rng,
     sent: u64,
+    to_probe: Vec<Arc<Node>>,
+}
+
+impl Picking<'_> {
+    /// What Prequal costs beside the pick: three endpoints drawn, three answers taken in.
+    fn probe(&mut self, now: Time) {
+        let balancer = &self.peer.balancer;
+        balancer.probes_for_pick(now, &mut self.rng, &mut self.to_probe);
+        for node in self.to_probe.drain(..) {
+            let latency = Duration::from_micros(self.rng.bits() % 1000);
+            balancer.probe_answered(now, &node, ProbeAnswer::new(node.in_flight(), latency));
+        }
+    }
 }
 
 impl Worker for Picking<'_> {
@@ -169,11 +188,15 @@ impl Worker for Picking<'_> {
             let lease = self.peer.balancer.pick(self.peer.clock.now(), &context, &mut self.rng);
             let lease = lease.expect("a fleet");
             black_box(lease.address());
+            if self.peer.probed {
+                self.probe(lease.started());
+            }
             lease.finish(self.peer.clock.now(), Outcome::success());
         }
     }
 }
 
+const PROBED: &str = "prequal, three answers a pick";
 const TOWER_EWMA: &str = "tower Balance, PeakEwma";
 const TOWER_PENDING: &str = "tower Balance, PendingRequests";
 
