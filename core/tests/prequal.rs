@@ -352,6 +352,20 @@ fn answers_outlive_snapshots() {
     }
 }
 
+/// Nor do its answers say where hot begins.
+#[test]
+fn what_has_left_moves_no_quantile() {
+    let mut fleet = Fleet::new(100, config());
+    let gone = fleet.node(9);
+    fleet.balancer.fleet().remove(&"9".into()).unwrap();
+    for _ in 0..60 {
+        fleet.balancer.probe_answered(START, &gone, ProbeAnswer::new(1000, MS));
+    }
+    fleet.answer(START, 0, 5, 1);
+    fleet.answer(START, 1, 1, 50);
+    assert_eq!(fleet.pick(START), 1, "five are hot");
+}
+
 #[test]
 fn an_endpoint_that_moved_starts_anew() {
     let mut fleet = Fleet::new(8, lasting());

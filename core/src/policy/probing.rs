@@ -15,7 +15,8 @@ use crate::{node::Node, rng::Rng, time::Time};
 pub struct ProbeAnswer {
     /// Requests that the server is working on or has queued, of all clients.
     pub in_flight: u32,
-    /// The median of the latencies that it measured lately with that many in flight.
+    /// The median of the latencies that it measured lately with about that many in flight; the later, the
+    /// better, for figures of long ago keep requests away.
     pub latency: Duration,
 }
 
