@@ -83,6 +83,30 @@ impl Balancer {
         Ok(Lease::new(node, now, picked.choice, repeat, record))
     }
 
+    /// Lets the policy take what was measured since the last time into account: off the request path, in
+    /// time proportional to the fleet, whether or not there is traffic. Call it every second. Picks
+    /// under way do not wait for it.
+    ///
+    /// ```
+    /// # use trimtab_core::{Balancer, Endpoint, LoadReport, Time, policy::WeightedRoundRobin};
+    /// # use std::time::Duration;
+    /// # let balancer = Balancer::builder()
+    /// #     .policy(WeightedRoundRobin::default())
+    /// #     .endpoints([Endpoint::new("a"), Endpoint::new("b")])
+    /// #     .build()?;
+    /// # let mut now = Time::ZERO;
+    /// for _ in 0..60 {
+    ///     now += Duration::from_secs(1); // a timer of the data plane's
+    ///     balancer.tick(now);
+    /// }
+    /// # Ok::<(), trimtab_core::ConfigError>(())
+    /// ```
+    pub fn tick(&self, now: Time) {
+        for tier in &self.fleet.snapshot().tiers {
+            tier.picker.tick(now);
+        }
+    }
+
     /// The handle to change endpoints by.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet

@@ -43,6 +43,15 @@ pub enum ConfigError {
         /// What there is.
         known: &'static [&'static str],
     },
+    /// A metric that weighted round robin cannot read a utilization from.
+    #[error(
+        "metric {name:?} is not known; allowed are cpu_utilization, mem_utilization, \
+         application_utilization, named_metrics.<name>, utilization.<name> and request_cost.<name>"
+    )]
+    UnknownMetric {
+        /// What was asked for.
+        name: String,
+    },
     /// A number outside its range.
     #[error("{name} = {value} must lie in {allowed}")]
     OutOfRange {

@@ -15,6 +15,7 @@ use crate::{
         health::{Cause, Health, HealthConfig},
         latency::{Latency, Tau},
         probe::{ProbeSlot, Reading},
+        reported_weight::ReportedWeight,
         residual::Residual,
         slowest::Slowest,
         success::{Counts, Success},
@@ -190,6 +191,27 @@ fn residual_keeps_the_worst() {
         residual.record_at_least(at(5000), 5e9);
         thread.join().unwrap();
         assert_eq!(residual.get(at(5000), 1), 5e9);
+    });
+}
+
+/// A report after the expiry begins a blackout: nobody sees its time with the start of long ago.
+#[test]
+fn a_late_report_is_never_usable_at_once() {
+    const BLACKOUT: Duration = Duration::from_secs(10);
+    const EXPIRATION: Duration = Duration::from_secs(180);
+    model(3, || {
+        let reported = Arc::new(ReportedWeight::new());
+        reported.record(at(0), 1.0, EXPIRATION);
+        assert_eq!(reported.get(at(10_000), BLACKOUT, EXPIRATION), Some(1.0));
+        let threads = [2.0, 3.0].map(|weight| {
+            let reported = Arc::clone(&reported);
+            thread::spawn(move || reported.record(at(200_000), weight, EXPIRATION))
+        });
+        assert_eq!(reported.get(at(200_000), BLACKOUT, EXPIRATION), None);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(reported.get(at(209_000), BLACKOUT, EXPIRATION), None);
+        let weight = reported.get(at(210_000), BLACKOUT, EXPIRATION).unwrap();
+        assert!([2.0, 3.0].contains(&weight));
     });
 }
 

@@ -18,6 +18,7 @@ use crate::{
         latency::Latency,
         load_report::{LlmLoad, LoadSlot, Own},
         probe::ProbeSlot,
+        reported_weight::ReportedWeight,
         residual::Residual,
         success::{Counts, Success},
     },
@@ -45,6 +46,8 @@ pub struct Node {
     pub(crate) probe: ProbeSlot,
     /// Fed by the policies that charge a probe's answer with failures.
     pub(crate) failing: Failing,
+    /// Fed by the policies that weigh endpoints by their load reports.
+    pub(crate) reported_weight: ReportedWeight,
     /// 1 while it takes new requests: in the fleet and not draining.
     member: AtomicU32,
     id: EndpointId,
@@ -70,6 +73,7 @@ impl Node {
             load: LoadSlot::new(),
             probe: ProbeSlot::new(),
             failing: Failing::new(),
+            reported_weight: ReportedWeight::new(),
             member: AtomicU32::new(1),
             id: endpoint.id().clone(),
             address: Arc::clone(endpoint.address()),
@@ -104,7 +108,10 @@ impl Node {
     }
 
     pub(crate) fn set_member(&self, member: bool) {
-        self.member.store(u32::from(member), Ordering::Relaxed);
+        let was = self.member.swap(u32::from(member), Ordering::Relaxed) == 1;
+        if member && !was {
+            self.reported_weight.restart();
+        }
     }
 
     /// Its share of the load relative to the other endpoints.
@@ -187,6 +194,7 @@ impl Node {
     /// takes the place of the last one, and is kept with what this process has there at this moment.
     pub fn record_load_report(&self, now: Time, report: LoadReport) {
         let own = Own { in_flight: self.in_flight(), work: self.work_in_flight() };
+        self.shared.policy.reported(self, now, &report);
         self.load.store(now, report, own);
     }
 

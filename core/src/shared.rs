@@ -83,6 +83,7 @@ impl Shared {
 
     pub(crate) fn connect_failed(&self, node: &Node, now: Time) {
         if node.health.eject(Cause::Unreachable, now, &self.health, seed(node.id())).is_some() {
+            node.reported_weight.restart();
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -98,6 +99,7 @@ impl Shared {
         let cap = (f64::from(fleet) * self.health.max_ejected).floor() as usize;
         let eject = || node.health.eject(Cause::Failing, now, &self.health, seed(node.id()));
         if self.ejected.add(Arc::downgrade(node), now, cap.max(1), eject) {
+            node.reported_weight.restart();
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
     }

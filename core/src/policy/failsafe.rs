@@ -22,7 +22,9 @@ use crate::{
     learn::Model,
     node::Node,
     rng::Rng,
+    signal::LoadReport,
     sync::{AtomicU64, Ordering},
+    time::Time,
 };
 
 /// When the breaker opens, and for how long.
@@ -98,6 +100,13 @@ impl Policy for FailSafe {
         }
     }
 
+    fn reported(&self, node: &Node, now: Time, report: &LoadReport) {
+        if catch_unwind(AssertUnwindSafe(|| self.primary.reported(node, now, report))).is_err() {
+            self.state.breaker.panicked(now);
+        }
+        self.fallback.reported(node, now, report);
+    }
+
     fn set_model(&self, model: Arc<Model>) -> Result<(), ConfigError> {
         self.primary.set_model(model)
     }
@@ -163,6 +172,13 @@ impl Picker for Guarded {
             self.state.counts.0[why as usize].fetch_add(1, Ordering::Relaxed);
         }
         answer
+    }
+
+    fn tick(&self, now: Time) {
+        if catch_unwind(AssertUnwindSafe(|| self.primary.tick(now))).is_err() {
+            self.state.breaker.panicked(now);
+        }
+        self.fallback.tick(now);
     }
 
     fn propensities(&self, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {

@@ -42,9 +42,11 @@ pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
 pub use source_hash::SourceHash;
-pub use weighted_round_robin::WeightedRoundRobin;
+pub use weighted_round_robin::{WeightedRoundRobin, WeightedRoundRobinConfig};
 
-use crate::{error::ConfigError, learn::Model, node::Node, rng::Rng, time::Time};
+use crate::{
+    error::ConfigError, learn::Model, node::Node, rng::Rng, signal::LoadReport, time::Time,
+};
 
 /// A load-balancing algorithm.
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
@@ -56,6 +58,10 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
 
     /// A request ended. Runs on the request path for every attempt, so it must be short.
     fn observe(&self, _feedback: &Feedback<'_>) {}
+
+    /// A load report of `node` came, with an answer or beside one. It may run on the request path, so it
+    /// must be short.
+    fn reported(&self, _node: &Node, _now: Time, _report: &LoadReport) {}
 
     /// Takes a new model; the balancer makes new pickers afterwards.
     ///
@@ -94,6 +100,10 @@ impl Policy for Box<dyn Policy> {
         (**self).observe(feedback);
     }
 
+    fn reported(&self, node: &Node, now: Time, report: &LoadReport) {
+        (**self).reported(node, now, report);
+    }
+
     fn set_model(&self, model: Arc<Model>) -> Result<(), ConfigError> {
         (**self).set_model(model)
     }
@@ -118,6 +128,10 @@ pub trait Picker: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`Refusal`] if it has no answer; somebody else then chooses.
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal>;
+
+    /// Takes what was measured since the last time into account. [`Balancer::tick`](crate::Balancer::tick)
+    /// calls it now and then, off the request path, beside picks.
+    fn tick(&self, _now: Time) {}
 
     /// The probability with which [`Picker::pick`] would now choose each candidate, written to `out`
     /// (one entry a candidate, already zero). False if it cannot tell; then the decision log says so.

@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod latency;
 pub(crate) mod load_report;
 pub(crate) mod probe;
+pub(crate) mod reported_weight;
 pub(crate) mod residual;
 pub(crate) mod slowest;
 pub(crate) mod success;

@@ -1,6 +1,6 @@
-//! What is done now and then, off the request path: once a second idle connections are closed, drained
-//! endpoints that are idle are let go, and the balancer's own counters are published; every ten seconds
-//! the fleet is laid out anew by the round trips measured since.
+//! What is done now and then, off the request path: once a second the policy takes in what was measured
+//! since, idle connections are closed, drained endpoints that are idle are let go, and the balancer's own
+//! counters are published; every ten seconds the fleet is laid out anew by the round trips measured since.
 //!
 //! Nothing depends on it for correctness. The task holds the keeper weakly, so it ends within a second
 //! of the last client.
@@ -16,6 +16,7 @@ use std::{
 use trimtab_core::Balancer;
 
 use super::pool::Pool;
+use crate::clock::Clock;
 
 const EVERY: Duration = Duration::from_secs(1);
 const REFRESH_EVERY: u32 = 10;
@@ -62,6 +63,7 @@ impl<B: Send + 'static> Keeper<B> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.upgrade().inspect(|pool| pool.sweep(EVERY)).is_some());
         drop(pools);
+        self.balancer.tick(Clock::process().now());
         let snapshot = self.balancer.fleet().snapshot();
         let draining = (0..snapshot.nodes().len()).any(|index| snapshot.is_draining(index));
         if draining || count.is_multiple_of(REFRESH_EVERY) {

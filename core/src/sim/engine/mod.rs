@@ -446,6 +446,7 @@ impl Simulation {
             Event::Refresh => {
                 for client in &self.clients {
                     client.balancer.fleet().refresh();
+                    client.balancer.tick(self.now);
                 }
                 self.calendar.after(self.now, REFRESH_EVERY, Event::Refresh);
             }

@@ -11,7 +11,7 @@ use crate::{
     locality::Place,
     policy::{
         self, LeastRequest, POLICY_NAMES, Policy, PrefixAffinity, PrefixAffinityConfig, Prequal,
-        PrequalConfig,
+        PrequalConfig, WeightedRoundRobin, WeightedRoundRobinConfig,
     },
     rng::Rng,
 };
@@ -76,7 +76,7 @@ impl PolicyChoice {
         rng: &mut Rng,
     ) -> Result<Box<dyn Policy>, String> {
         if !self.options.is_empty() {
-            return self.with_options();
+            return self.with_options(rng);
         }
         if let Some(rule) = rules::by_name(&self.name) {
             return Ok(rule);
@@ -90,7 +90,7 @@ impl PolicyChoice {
         })
     }
 
-    fn with_options(&self) -> Result<Box<dyn Policy>, String> {
+    fn with_options(&self, rng: &mut Rng) -> Result<Box<dyn Policy>, String> {
         let mut options = self.options.clone();
         let mut set = |name: &str, field: &mut f64| {
             if let Some(value) = options.remove(name) {
@@ -102,6 +102,21 @@ impl PolicyChoice {
                 let mut choices = 2.0;
                 set("choices", &mut choices);
                 LeastRequest::with_choices(choices.clamp(0.0, 255.0) as u8).map(boxed)
+            }
+            "weighted_round_robin" => {
+                let mut config = WeightedRoundRobinConfig::default();
+                for (name, field) in [
+                    ("blackout_s", &mut config.blackout_period),
+                    ("expiration_s", &mut config.weight_expiration_period),
+                    ("update_s", &mut config.weight_update_period),
+                ] {
+                    let mut seconds = field.as_secs_f64();
+                    set(name, &mut seconds);
+                    *field = duration(seconds);
+                }
+                set("error_penalty", &mut config.error_utilization_penalty);
+                let start = rng.bits() as u32;
+                WeightedRoundRobin::new(config).map(|policy| boxed(policy.from_turn(start)))
             }
             "prequal" => Prequal::new(prequal(&mut set)).map(boxed),
             "linear" => {
