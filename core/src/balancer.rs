@@ -11,6 +11,7 @@ use crate::{
     lease::Lease,
     locality::Place,
     log::DecisionLog,
+    outlier::{Detector, OutlierConfig},
     policy::{Candidates, Choice, Fallback, Mode, PeakEwma, Policy},
     rng::Rng,
     shared::Shared,
@@ -83,8 +84,9 @@ impl Balancer {
         Ok(Lease::new(node, now, picked.choice, repeat, record))
     }
 
-    /// Lets the policy take what was measured since the last time into account: off the request path, in
-    /// time proportional to the fleet, whether or not there is traffic. Call it every second. Picks
+    /// Takes what was measured since the last time into account, in [outlier
+    /// detection](crate::outlier) and in the policy: off the request path, in time proportional to the
+    /// fleet, whether or not there is traffic. Call it every second. Picks
     /// under way do not wait for it.
     ///
     /// ```
@@ -102,7 +104,11 @@ impl Balancer {
     /// # Ok::<(), trimtab_core::ConfigError>(())
     /// ```
     pub fn tick(&self, now: Time) {
-        for tier in &self.fleet.snapshot().tiers {
+        let snapshot = self.fleet.snapshot();
+        if let Some(outlier) = &self.fleet.shared().outlier {
+            outlier.tick(&snapshot, now);
+        }
+        for tier in &snapshot.tiers {
             tier.picker.tick(now);
         }
     }
@@ -169,6 +175,7 @@ pub struct Counters {
 #[must_use]
 pub struct Builder {
     shared: Shared,
+    outlier: Option<OutlierConfig>,
     tau: Duration,
     place: Place,
     endpoints: Vec<Endpoint>,
@@ -178,6 +185,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             shared: Shared::new(Box::new(PeakEwma::default())),
+            outlier: None,
             tau: Duration::from_secs(10),
             place: Place::default(),
             endpoints: Vec::new(),
@@ -208,6 +216,13 @@ impl Builder {
     /// When failing endpoints are left alone.
     pub fn health(mut self, health: HealthConfig) -> Self {
         self.shared.health = health;
+        self
+    }
+
+    /// Ejects the endpoints that do worse than the others; none if not told. It needs
+    /// [`Balancer::tick`].
+    pub fn outlier_detection(mut self, outlier: OutlierConfig) -> Self {
+        self.outlier = Some(outlier);
         self
     }
 
@@ -262,6 +277,10 @@ impl Builder {
         self.shared.tau = Tau::new(self.tau);
         let max_ejected = self.shared.health.max_ejected;
         in_range("max_ejected", max_ejected, "[0, 1]", |v| (0.0..=1.0).contains(&v))?;
+        if let Some(outlier) = self.outlier {
+            outlier.check()?;
+            self.shared.outlier = Some(Detector::new(outlier));
+        }
         let fleet = Fleet::new(Arc::new(self.shared), self.place, self.endpoints)?;
         Ok(Balancer { fleet })
     }

@@ -1,4 +1,4 @@
-//! Who is ejected for failures, and whether there is a place for one more.
+//! Who is ejected for failures or as an outlier, and whether there is a place for one more.
 //!
 //! At most a share of the fleet is out at once, so an ejection has to count the others: a lock and a
 //! walk through them. When a whole fleet fails the cap is full and every failure would pay that, all
@@ -39,6 +39,24 @@ impl Ejected {
         self.freed.fetch_add(1, Ordering::Release);
     }
 
+    /// As [`Ejected::add`] under a cap of its own, without what is remembered of the other cap.
+    pub(crate) fn add_within(
+        &self,
+        node: Weak<Node>,
+        now: Time,
+        places: usize,
+        eject: impl FnOnce() -> Option<Time>,
+    ) -> Result<Time, Refused> {
+        let mut list = lock(&self.list);
+        keep_ejected(&mut list, now);
+        if list.len() >= places {
+            return Err(Refused::Full);
+        }
+        let until = eject().ok_or(Refused::Out)?;
+        list.push((node, until));
+        Ok(until)
+    }
+
     /// Lets `eject` take one of `places`, if one is free at `now`. True if it did: it returns until when.
     pub(crate) fn add(
         &self,
@@ -53,10 +71,7 @@ impl Ejected {
         let mut list = lock(&self.list);
         // Read before the places are counted: what is freed meanwhile makes the finding void.
         let freed = self.freed.load(Ordering::Acquire);
-        list.retain(|(node, until)| {
-            let node = node.upgrade();
-            node.is_some_and(|node| node.is_member() && node.health.is_out_until(*until, now))
-        });
+        keep_ejected(&mut list, now);
         if list.len() >= places {
             let first = list.iter().map(|(_, until)| until.as_nanos()).min();
             self.full_at.store(freed, Ordering::Relaxed);
@@ -72,6 +87,22 @@ impl Ejected {
         now.as_nanos() < self.full_until.load(Ordering::Relaxed)
             && self.full_at.load(Ordering::Relaxed) == self.freed.load(Ordering::Relaxed)
     }
+}
+
+/// Why nobody was ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many are out as may be.
+    Full,
+    /// It is out already.
+    Out,
+}
+
+fn keep_ejected(list: &mut Vec<(Weak<Node>, Time)>, now: Time) {
+    list.retain(|(node, until)| {
+        let node = node.upgrade();
+        node.is_some_and(|node| node.is_member() && node.health.is_out_until(*until, now))
+    });
 }
 
 #[cfg(all(test, not(loom)))]

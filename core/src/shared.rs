@@ -7,10 +7,11 @@ use std::{sync::Arc, time::Duration};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::{
-    ejected::Ejected,
+    ejected::{Ejected, Refused},
     endpoint::EndpointId,
     log::DecisionLog,
     node::Node,
+    outlier::Detector,
     policy::{Fallback, Policy},
     signal::{
         health::{Cause, HealthConfig},
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) nearer: AtomicU32,
     /// Touched only when an ejection is due.
     pub(crate) ejected: Ejected,
+    pub(crate) outlier: Option<Detector>,
 }
 
 /// Events counted since the balancer was built.
@@ -72,6 +74,7 @@ impl Shared {
             fleet_size: AtomicU32::new(0),
             nearer: AtomicU32::new(0),
             ejected: Ejected::new(),
+            outlier: None,
         }
     }
 
@@ -102,6 +105,25 @@ impl Shared {
             node.reported_weight.restart();
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Ejects `node` as an outlier, unless `max_percent` of the fleet are out for failures. The time it is
+    /// out until.
+    pub(crate) fn eject_outlier(
+        &self,
+        node: &Arc<Node>,
+        now: Time,
+        lasts: Duration,
+        max_percent: u32,
+    ) -> Result<Time, Refused> {
+        let fleet = u64::from(self.fleet_size.load(Ordering::Relaxed));
+        // Another may go as long as fewer than that part are out.
+        let places = (fleet * u64::from(max_percent)).div_ceil(100) as usize;
+        let eject = || node.health.eject_for(Cause::Failing, now, lasts);
+        let until = self.ejected.add_within(Arc::downgrade(node), now, places, eject)?;
+        node.reported_weight.restart();
+        self.counters.ejections.fetch_add(1, Ordering::Relaxed);
+        Ok(until)
     }
 
     /// The fleet has changed to `size` endpoints that are not draining.

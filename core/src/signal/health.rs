@@ -1,7 +1,8 @@
 //! Whether an endpoint may be picked: up, or ejected until a time.
 //!
-//! Two things eject: a connection that could not be made, and a run of failures (Envoy's and
-//! linkerd's consecutive failures, 5). The endpoint stays out for an equal-jitter backoff that doubles
+//! Two things eject at once: a connection that could not be made, and a run of failures (Envoy's and
+//! linkerd's consecutive failures, 5); [outlier detection](crate::outlier) ejects from time to time, for
+//! times of its own. The endpoint stays out for an equal-jitter backoff that doubles
 //! with each ejection in a row, then it is eligible again by the passing of time alone, so nothing is
 //! ever evicted for ever. A success ends the row. A connection ends only what a connection began: a
 //! server that accepts and then fails stays out, however often one connects to it.
@@ -149,21 +150,26 @@ impl Health {
         config: &HealthConfig,
         seed: u64,
     ) -> Option<Time> {
-        let until = self.ejected_until.load(Ordering::Relaxed);
-        if until > now.as_nanos() {
-            return None;
-        }
         let (base, max) = match cause {
             Cause::Failing => (config.base_ejection, config.max_ejection),
             Cause::Unreachable => (config.base_reconnect, config.max_reconnect),
         };
-        let row = &self.ejections_in_a_row[cause as usize];
-        let next = now + equal_jitter(base, max, row.load(Ordering::Relaxed), seed);
+        let row = self.ejections_in_a_row[cause as usize].load(Ordering::Relaxed);
+        self.eject_for(cause, now, equal_jitter(base, max, row, seed))
+    }
+
+    /// The same for a given time.
+    pub(crate) fn eject_for(&self, cause: Cause, now: Time, lasts: Duration) -> Option<Time> {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        if until > now.as_nanos() {
+            return None;
+        }
+        let next = now + lasts;
         let next = next.as_nanos() & !UNREACHABLE | cause as u64;
         self.ejected_until
             .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
             .ok()?;
-        row.fetch_add(1, Ordering::Relaxed);
+        self.ejections_in_a_row[cause as usize].fetch_add(1, Ordering::Relaxed);
         self.failures_in_a_row.store(0, Ordering::Relaxed);
         Some(Time::from_nanos(next))
     }
