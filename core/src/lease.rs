@@ -269,7 +269,7 @@ impl Lease {
         if failure == Failure::Connect {
             shared.connect_failed(node, now);
         } else {
-            shared.failed(node, now);
+            shared.failed(node, now, self.started);
         }
     }
 

@@ -345,8 +345,8 @@ fn ejections_stay_under_the_cap() {
             .unwrap();
         let nodes = balancer.fleet().snapshot().nodes().to_vec();
         let other = StdArc::clone(&nodes[1]);
-        let thread = thread::spawn(move || other.shared.failed(&other, at(1)));
-        nodes[0].shared.failed(&nodes[0], at(1));
+        let thread = thread::spawn(move || other.shared.failed(&other, at(1), at(1)));
+        nodes[0].shared.failed(&nodes[0], at(1), at(1));
         thread.join().unwrap();
         assert_eq!(nodes.iter().filter(|node| node.is_up(at(1))).count(), 1);
     });
@@ -364,7 +364,7 @@ fn a_freed_place_is_found() {
             .build()
             .unwrap();
         let nodes = balancer.fleet().snapshot().nodes().to_vec();
-        nodes[0].shared.failed(&nodes[0], at(1));
+        nodes[0].shared.failed(&nodes[0], at(1), at(1));
         assert!(!nodes[0].is_up(at(1)));
         let returning = StdArc::clone(&nodes[0]);
         let thread = thread::spawn(move || {
@@ -372,10 +372,10 @@ fn a_freed_place_is_found() {
             returning.shared.returned();
         });
         let other = &nodes[1];
-        other.shared.failed(other, at(2));
+        other.shared.failed(other, at(2), at(2));
         thread.join().unwrap();
         if other.is_up(at(2)) {
-            other.shared.failed(other, at(2));
+            other.shared.failed(other, at(2), at(2));
         }
         assert!(!other.is_up(at(2)), "the cap is taken for full though nobody is out");
     });

@@ -93,8 +93,8 @@ impl Shared {
 
     /// Counts a failure of `node` and ejects it if its row is long enough and the cap allows. One that
     /// has left the fleet is past ejecting, and takes no other's place under the cap.
-    pub(crate) fn failed(&self, node: &Arc<Node>, now: Time) {
-        let due = node.health.failed(&self.health);
+    pub(crate) fn failed(&self, node: &Arc<Node>, now: Time, sent: Time) {
+        let due = node.health.failed(&self.health, sent);
         if !due || !node.is_member() || !node.is_up(now) {
             return;
         }

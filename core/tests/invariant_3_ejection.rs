@@ -86,6 +86,8 @@ struct Known {
     ejected: Option<(Time, Failing, Duration)>,
     failures: u32,
     rows: [u32; 2],
+    /// Ejections there ever were.
+    ejections: u32,
     leases: u32,
 }
 
@@ -129,6 +131,7 @@ impl Known {
         let row = &mut self.rows[why as usize];
         self.ejected = Some((now, why, (base * (1 << (*row).min(10))).min(max)));
         *row += 1;
+        self.ejections += 1;
         self.failures = 0;
     }
 }
@@ -150,6 +153,7 @@ impl Model {
                 ejected: None,
                 failures: 0,
                 rows: [0; 2],
+                ejections: 0,
                 leases: 0,
             });
             self.nodes.len() - 1
@@ -170,7 +174,7 @@ impl Model {
         }
     }
 
-    fn failed(&mut self, node: &Arc<Node>) {
+    fn failed(&mut self, node: &Arc<Node>, sent: Sent) {
         let now = self.now;
         let out = self
             .members()
@@ -180,24 +184,28 @@ impl Model {
         let cap = (self.members().count() / 2).max(1);
         let known = self.of(node);
         known.failures += 1;
-        if known.failures >= ROW && known.member && out < cap {
+        // Sent since it came back, and nothing has succeeded yet.
+        let returned =
+            known.ejected.is_none() || (sent.ejections == known.ejections && !sent.while_out);
+        let on_trial = known.rows[Failing::Requests as usize] > 0 && returned;
+        if (known.failures >= ROW || on_trial) && known.member && out < cap {
             known.eject(now, Failing::Requests);
         }
     }
 
-    fn ended(&mut self, node: &Arc<Node>, while_out: bool, how: usize) {
+    fn ended(&mut self, node: &Arc<Node>, sent: Sent, how: usize) {
         let now = self.now;
         match how {
             0 | 1 => {
                 let known = self.of(node);
                 known.failures = 0;
-                if known.is_up(now) || while_out {
+                if known.is_up(now) || sent.while_out {
                     (known.ejected, known.rows) = (None, [0; 2]);
                 }
             }
             2 => {}
             3 => self.of(node).eject(now, Failing::Connections),
-            _ => self.failed(node),
+            _ => self.failed(node, sent),
         }
     }
 
@@ -224,7 +232,14 @@ impl Model {
 #[derive(Debug)]
 struct Held {
     lease: Lease,
+    sent: Sent,
+}
+
+/// How the endpoint stood when a request was sent there.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
     while_out: bool,
+    ejections: u32,
 }
 
 /// The balancer under test and the model beside it.
@@ -257,8 +272,8 @@ impl World {
         match op {
             Op::Pick { retry } => self.pick(*retry)?,
             Op::Finish { which, how } => {
-                if let Some(Held { lease, while_out }) = self.take(*which) {
-                    self.model.ended(lease.node(), while_out, *how);
+                if let Some(Held { lease, sent }) = self.take(*which) {
+                    self.model.ended(lease.node(), sent, *how);
                     lease.finish(self.model.now, outcome(*how));
                 }
             }
@@ -312,9 +327,9 @@ impl World {
         prop_assert_eq!(lease.is_repeat(), self.tried.contains(lease.id()));
         let known = self.model.of(lease.node());
         known.leases += 1;
-        let while_out = !known.is_up(now);
+        let sent = Sent { while_out: !known.is_up(now), ejections: known.ejections };
         self.tried.push(lease.id().clone());
-        self.held.push(Held { lease, while_out });
+        self.held.push(Held { lease, sent });
         Ok(())
     }
 

@@ -54,6 +54,16 @@ fn failing_fast_is_seen_while_it_lasts() {
     assert!(ejecting.error_rate < 0.005, "{ejecting:?}");
 }
 
+/// Back from each ejection, a broken server fails one request of each client and goes out again: five to
+/// eject, then one each at the ends of backoffs of 5, 10, 20 s less up to half, beside what is in flight.
+#[test]
+fn a_server_that_stays_broken_is_tried_with_one_request_at_a_time() {
+    let broken = "[[events]]\nat = '10s'\naction = { fail_fast = {} }\nservers = { index = [3] }\n";
+    let (run, ..) = simulate("round_robin", "", "", broken);
+    let a_client = run.failed as f64 / 10.0;
+    assert!((7.0..=11.0).contains(&a_client), "{a_client}");
+}
+
 #[test]
 fn a_slow_server_is_avoided_by_who_measures() {
     let slow = event("{ slow = { by = 10 } }", "servers = { index = [0] }\n");

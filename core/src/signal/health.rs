@@ -4,8 +4,10 @@
 //! linkerd's consecutive failures, 5); [outlier detection](crate::outlier) ejects from time to time, for
 //! times of its own. The endpoint stays out for an equal-jitter backoff that doubles
 //! with each ejection in a row, then it is eligible again by the passing of time alone, so nothing is
-//! ever evicted for ever. A success ends the row. A connection ends only what a connection began: a
-//! server that accepts and then fails stays out, however often one connects to it.
+//! ever evicted for ever. Back from an ejection for failures it is on trial: the first failure of what was
+//! sent since puts it out again, so that a server that is still broken fails one request each time and
+//! not five. A success ends the row. A connection ends only what a connection began: a server that accepts
+//! and then fails stays out, however often one connects to it.
 //!
 //! Health only orders whom to ask. The fleet fails open: with every endpoint out, each is eligible again
 //! and the policy chooses among all. Failing requests put out at most a share of the fleet, half by
@@ -135,10 +137,18 @@ impl Health {
         self.ejected_until.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Counts a failure; true if the row is now long enough to eject.
-    pub(crate) fn failed(&self, config: &HealthConfig) -> bool {
+    /// Counts a failure of a request sent at `sent`; true if that is enough to eject: a row that is long
+    /// enough, or a single one of an endpoint that came back from an ejection and has not succeeded since.
+    pub(crate) fn failed(&self, config: &HealthConfig, sent: Time) -> bool {
         let row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        config.consecutive_failures > 0 && row >= config.consecutive_failures
+        let enough = if self.is_on_trial(sent) { 1 } else { config.consecutive_failures };
+        config.consecutive_failures > 0 && row >= enough
+    }
+
+    /// Whether a request sent then was to show that an endpoint ejected for failures works again.
+    fn is_on_trial(&self, sent: Time) -> bool {
+        self.ejections_in_a_row[Cause::Failing as usize].load(Ordering::Relaxed) != 0
+            && self.ejected_until.load(Ordering::Relaxed) <= sent.as_nanos()
     }
 
     /// Ejects for the next backoff of the cause's row, unless it is ejected already: requests that were
@@ -215,10 +225,28 @@ mod tests {
     fn a_success_ends_the_row() {
         let health = Health::new();
         for _ in 0..4 {
-            assert!(!health.failed(&config()));
+            assert!(!health.failed(&config(), Time::ZERO));
         }
         health.succeeded(Time::ZERO, false);
-        assert!(!health.failed(&config()));
+        assert!(!health.failed(&config(), Time::ZERO));
+    }
+
+    #[test]
+    fn one_failure_is_enough_after_a_return() {
+        let (health, sent) = (Health::new(), Time::ZERO);
+        health.eject(FAILING, sent, &config(), 7);
+        let back = sent + config().base_ejection;
+        assert!(!health.failed(&config(), sent), "it was sent before the ejection");
+        assert!(health.failed(&config(), back));
+        health.succeeded(back, false);
+        assert!(!health.failed(&config(), back), "it has shown that it works");
+    }
+
+    #[test]
+    fn who_never_ejects_for_failures_has_no_trials() {
+        let (health, never) = (Health::new(), HealthConfig { consecutive_failures: 0, ..config() });
+        health.eject(FAILING, Time::ZERO, &never, 7);
+        assert!(!health.failed(&never, Time::ZERO + never.max_ejection));
     }
 
     #[test]
