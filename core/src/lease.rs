@@ -262,14 +262,19 @@ impl Lease {
     fn failed(&self, now: Time, failure: Failure, pushback: Option<Duration>) {
         const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
         let (node, shared) = (&self.node, &self.node.shared);
-        let pushback = pushback.map(|after| after.min(LONGEST_PUSHBACK));
-        let cost = pushback.unwrap_or_else(|| shared.failure_cost(now)).as_nanos() as u64;
-        node.latency.record_at_least(now, cost.max(self.nanos_until(now)), shared.tau);
         node.success.record(now, false);
         if failure == Failure::Connect {
             shared.connect_failed(node, now);
         } else {
             shared.failed(node, now, self.started);
+        }
+        let pushback = pushback.map(|after| after.min(LONGEST_PUSHBACK));
+        if !node.health.is_up(now) && pushback.is_none() {
+            // Its ejection keeps traffic away; a penalty would go on doing so when it is well again.
+            node.latency.forget();
+        } else if !node.health.is_news_to(self.started) || pushback.is_some() {
+            let cost = pushback.unwrap_or_else(|| shared.failure_cost(now)).as_nanos() as u64;
+            node.latency.record_at_least(now, cost.max(self.nanos_until(now)), shared.tau);
         }
     }
 

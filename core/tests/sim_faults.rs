@@ -10,6 +10,16 @@ use trimtab_core::sim::{
 };
 
 fn simulate(policy: &str, clients: &str, servers: &str, rest: &str) -> (Run, Timeline, Vec<f64>) {
+    let simulation = run(policy, clients, servers, rest);
+    (simulation.figures(), simulation.timeline(), simulation.endpoints().share)
+}
+
+/// Requests held by each server in each hundredth of the minute.
+fn in_flight(policy: &str, clients: &str, servers: &str, rest: &str) -> Vec<Vec<f32>> {
+    run(policy, clients, servers, rest).endpoints().in_flight
+}
+
+fn run(policy: &str, clients: &str, servers: &str, rest: &str) -> Simulation {
     let text = format!(
         "name = 't'\nduration = '60s'\n[clients]\ncount = 10\n{clients}\n[traffic]\nload = 0.5\n[[classes]]\nname = 'all'\nwork = {{ exponential = '10ms' }}\n[[servers]]\nname = 's'\ncount = 10\n{servers}\n{rest}"
     );
@@ -18,7 +28,7 @@ fn simulate(policy: &str, clients: &str, servers: &str, rest: &str) -> (Run, Tim
     let setup = Setup::new(PolicyChoice::named(policy), load, 1);
     let mut simulation = Simulation::new(&Arc::new(scenario), &setup).expect("a good setup");
     simulation.run(&AtomicBool::new(false));
-    (simulation.figures(), simulation.timeline(), simulation.endpoints().share)
+    simulation
 }
 
 fn event(action: &str, rest: &str) -> String {
@@ -62,6 +72,20 @@ fn a_server_that_stays_broken_is_tried_with_one_request_at_a_time() {
     let (run, ..) = simulate("round_robin", "", "", broken);
     let a_client = run.failed as f64 / 10.0;
     assert!((7.0..=11.0).contains(&a_client), "{a_client}");
+}
+
+/// Three of ten dead from 20 to 40 s. Their last ejections end by 50 s, and what they failed at is no
+/// reason to leave them alone after that.
+#[test]
+fn servers_that_were_dead_are_used_again() {
+    let dead = event("'crash'", "servers = { count = 3 }\n");
+    for policy in ["least_request", "least_response_time", "peak_ewma", "prequal"] {
+        let held = in_flight(policy, "retries = 2", "", &dead);
+        let last = |server: &Vec<f32>| server[90..].iter().sum::<f32>();
+        let dead: f32 = held[..3].iter().map(last).sum::<f32>() / 3.0;
+        let others: f32 = held[3..].iter().map(last).sum::<f32>() / 7.0;
+        assert!(dead > 0.5 * others, "{policy}: {dead} against {others}");
+    }
 }
 
 #[test]

@@ -97,6 +97,13 @@ impl Health {
         self.ejected_until.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
+    /// Whether a request sent then knew nothing of the last ejection: that has come since, or it was sent
+    /// in spite of it.
+    #[inline]
+    pub(crate) fn is_news_to(&self, sent: Time) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) > sent.as_nanos()
+    }
+
     /// Whether it is out, or was and has not answered since.
     pub(crate) fn is_recovering(&self) -> bool {
         self.ejections_in_a_row.iter().any(|row| row.load(Ordering::Relaxed) != 0)
@@ -148,7 +155,7 @@ impl Health {
     /// Whether a request sent then was to show that an endpoint ejected for failures works again.
     fn is_on_trial(&self, sent: Time) -> bool {
         self.ejections_in_a_row[Cause::Failing as usize].load(Ordering::Relaxed) != 0
-            && self.ejected_until.load(Ordering::Relaxed) <= sent.as_nanos()
+            && !self.is_news_to(sent)
     }
 
     /// Ejects for the next backoff of the cause's row, unless it is ejected already: requests that were

@@ -7,6 +7,8 @@
 //! Failures guarded against:
 //! - tower's reads mutate, so its average depends on how often it is looked at; here they do not;
 //! - a fast failure looks like a fast success: a failure raises the peak to a penalty instead;
+//! - a failure's penalty takes many time constants to fade, and would keep traffic away long after a server
+//!   that was dead is well: what is ejected is forgotten, and comes back as one that was never measured;
 //! - a cancelled request says only "at least this long": it can raise the peak, never lower it;
 //! - an idle endpoint must decay, or one bad sample bars it for ever, but a decayed cost attracts a
 //!   herd. So the decayed cost counts only while nothing is in flight there: the trial that it
@@ -114,6 +116,13 @@ impl Latency {
         let a = Averages::unpack(word);
         let peak = if a.peak * w >= cost { a.peak * w } else { cost };
         self.replace(word, Averages { peak, ..a }, cost);
+    }
+
+    /// Forgets everything: the endpoint counts as unmeasured again.
+    pub(crate) fn forget(&self) {
+        // The stamp first: a sample between the two then counts in full.
+        self.stamp.store(NEVER, Ordering::Relaxed);
+        self.averages.store(Averages::UNMEASURED.pack(), Ordering::Relaxed);
     }
 
     /// Puts `next` in the place of `word`. If that has changed, what is there now is a sample of this
