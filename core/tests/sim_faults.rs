@@ -88,6 +88,18 @@ fn servers_that_were_dead_are_used_again() {
     }
 }
 
+/// A server holds requests up for two seconds; a second attempt elsewhere, after half of one, saves them.
+#[test]
+fn attempts_that_take_too_long_are_given_up() {
+    let slow = event("{ delay = { by = '2s' } }", "servers = { index = [0] }\n");
+    let (waiting, ..) = simulate("round_robin", "retries = 1", "", &slow);
+    let clients = "retries = 1\nattempt_timeout = '500ms'";
+    let (moving, ..) = simulate("round_robin", clients, "", &slow);
+    assert!(waiting.p999_ms > Some(2000.0) && waiting.retries == 0, "{waiting:?}");
+    assert!(moving.p999_ms < Some(1000.0) && moving.retries > 0, "{moving:?}");
+    assert_eq!(moving.ok, moving.requests, "{moving:?}");
+}
+
 #[test]
 fn a_slow_server_is_avoided_by_who_measures() {
     let slow = event("{ slow = { by = 10 } }", "servers = { index = [0] }\n");

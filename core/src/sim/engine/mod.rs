@@ -163,6 +163,7 @@ enum Event {
     /// The client's word that it does not wait any more reaches the server.
     Dropped(Job),
     Timeout(FlightId),
+    AttemptTimeout(Job),
     GiveUp(FlightId),
     Hedge(FlightId),
     /// A probe reaches a server.
@@ -258,7 +259,8 @@ impl Simulation {
             .iter()
             .map(|class| class.timeout.unwrap_or(scenario.clients.timeout).get())
             .collect();
-        let lanes = timeouts.iter().copied().chain(routes.trips());
+        let attempt = scenario.clients.attempt_timeout.map(super::scenario::Span::get);
+        let lanes = timeouts.iter().copied().chain(attempt).chain(routes.trips());
         let rate = scenario.rate(setup.load);
         if rate <= 0.0 {
             return Err(SetupError::NoRate);
@@ -425,6 +427,7 @@ impl Simulation {
             Event::Answer(job, answer) => self.answered(job, answer),
             Event::Dropped(job) => self.drop_at_server(job),
             Event::Timeout(flight) => self.end_early(flight, End::TimedOut),
+            Event::AttemptTimeout(job) => self.attempt_timed_out(job),
             Event::GiveUp(flight) => self.end_early(flight, End::Cancelled),
             Event::Hedge(flight) => self.hedge(flight),
             Event::Probe { client, server } => self.probe(client, server),
@@ -510,6 +513,9 @@ impl Simulation {
         }
         self.tally.attempts += u64::from(counts);
         let job = self.flights.send(flight, client_number, server, lease);
+        if let Some(after) = self.scenario.clients.attempt_timeout {
+            self.calendar.after(now, after.get(), Event::AttemptTimeout(job));
+        }
         if self.probing {
             self.probe_for_pick(client_number);
         }
@@ -732,6 +738,22 @@ impl Simulation {
             self.send(flight);
         } else {
             self.finish(flight, End::Failed);
+        }
+    }
+
+    /// An attempt has had no answer for so long that it counts as failed.
+    fn attempt_timed_out(&mut self, job: Job) {
+        let Some(attempt) = self.flights.attempt(job) else { return };
+        let flight = attempt.flight;
+        let answering =
+            self.flights.flight(flight).is_none_or(|flying| flying.first_byte.is_some());
+        if answering {
+            return;
+        }
+        if let Some(lease) = self.flights.take_lease(job) {
+            lease.finish(self.now, Outcome::failure(Failure::Timeout));
+            self.tell_server(job);
+            self.failed(flight);
         }
     }
 

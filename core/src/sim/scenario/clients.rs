@@ -17,7 +17,10 @@ pub struct Clients {
     pub prefer_near: bool,
     /// When a request is given up. It counts as failed, with this as its latency.
     pub timeout: Span,
-    /// Further attempts after one that failed; a timeout is the request's end.
+    /// When an attempt without a first byte is given up, which counts as its failure. Never before the
+    /// request itself if left out.
+    pub attempt_timeout: Option<Span>,
+    /// Further attempts after one that failed; the request's own timeout is its end.
     pub retries: u32,
     /// Whether retries and hedges are paid from a retry budget.
     pub retry_budget: bool,
@@ -44,6 +47,7 @@ impl Default for Clients {
             localities: Vec::new(),
             prefer_near: false,
             timeout: std::time::Duration::from_secs(5).into(),
+            attempt_timeout: None,
             retries: 0,
             retry_budget: true,
             hedge: None,

@@ -256,6 +256,9 @@ impl Scenario {
         if self.clients.timeout.is_zero() {
             return Err(Fault::new("clients.timeout", "must be above 0"));
         }
+        if self.clients.attempt_timeout.is_some_and(Span::is_zero) {
+            return Err(Fault::new("clients.attempt_timeout", "must be above 0"));
+        }
         self.check_classes()?;
         self.check_servers()?;
         self.check_events()?;
