@@ -113,6 +113,12 @@ impl Balancer {
         }
     }
 
+    /// Jitters backoffs by `seed`; data planes give a number of their process. With one seed for all, clients
+    /// that ejected an endpoint together would come back to it together, to the nanosecond.
+    pub fn jitter_by(&self, seed: u64) {
+        self.fleet.shared().jitter.store(seed, Ordering::Relaxed);
+    }
+
     /// The handle to change endpoints by.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet

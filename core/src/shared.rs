@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) nearer: AtomicU32,
     /// Touched only when an ejection is due.
     pub(crate) ejected: Ejected,
+    /// What this process's backoffs are jittered by.
+    pub(crate) jitter: AtomicU64,
     pub(crate) outlier: Option<Detector>,
 }
 
@@ -74,6 +76,7 @@ impl Shared {
             fleet_size: AtomicU32::new(0),
             nearer: AtomicU32::new(0),
             ejected: Ejected::new(),
+            jitter: AtomicU64::new(0),
             outlier: None,
         }
     }
@@ -85,7 +88,8 @@ impl Shared {
     }
 
     pub(crate) fn connect_failed(&self, node: &Node, now: Time) {
-        if node.health.eject(Cause::Unreachable, now, &self.health, seed(node.id())).is_some() {
+        if node.health.eject(Cause::Unreachable, now, &self.health, self.seed(node.id())).is_some()
+        {
             node.reported_weight.restart();
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         }
@@ -100,7 +104,7 @@ impl Shared {
         }
         let fleet = self.fleet_size.load(Ordering::Relaxed);
         let cap = (f64::from(fleet) * self.health.max_ejected).floor() as usize;
-        let eject = || node.health.eject(Cause::Failing, now, &self.health, seed(node.id()));
+        let eject = || node.health.eject(Cause::Failing, now, &self.health, self.seed(node.id()));
         if self.ejected.add(Arc::downgrade(node), now, cap.max(1), eject) {
             node.reported_weight.restart();
             self.counters.ejections.fetch_add(1, Ordering::Relaxed);
@@ -145,12 +149,13 @@ impl Shared {
         counts
     }
 
+    /// Where the jitter of an endpoint's backoffs starts.
+    fn seed(&self, id: &EndpointId) -> u64 {
+        xxh64(id.as_str().as_bytes(), self.jitter.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn returned(&self) {
         self.ejected.freed();
         self.counters.returns.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn seed(id: &EndpointId) -> u64 {
-    xxh64(id.as_str().as_bytes(), 0)
 }

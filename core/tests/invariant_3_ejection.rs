@@ -428,3 +428,18 @@ fn when_all_are_down_all_are_used() {
         assert!(answered.is_up(now), "{policy}");
     }
 }
+
+#[test]
+fn clients_that_ejected_together_do_not_return_together() {
+    let back = |jitter| {
+        let balancer = Balancer::builder().endpoints([endpoint(0), endpoint(1)]).build().unwrap();
+        balancer.jitter_by(jitter);
+        let node = Arc::clone(&balancer.fleet().snapshot().nodes()[0]);
+        node.connect_failed(Time::ZERO);
+        let after = |millis| Time::ZERO + Duration::from_millis(millis);
+        (0..200).find(|millis| node.is_up(after(*millis))).expect("a backoff of 100 ms at most")
+    };
+    let times: BTreeSet<u64> = (0..50).map(back).collect();
+    assert!(times.len() > 10, "{times:?}");
+    assert_eq!(back(7), back(7));
+}

@@ -150,7 +150,8 @@ impl Balancer {
         max_reconnect: f64,
         max_ejected: f64,
     ) -> PyResult<Self> {
-        let mut rng = Rng::seeded(seed.unwrap_or_else(entropy::seed));
+        let seed = seed.unwrap_or_else(entropy::seed);
+        let mut rng = Rng::seeded(seed);
         let model = model.map(model::read).transpose()?;
         let max_age =
             model_max_age.map(|age| settings::seconds(py, "model_max_age", age)).transpose()?;
@@ -184,6 +185,7 @@ impl Balancer {
             log = Some(writer);
         }
         let core = builder.build().map_err(|error| error::config(py, &error))?;
+        core.jitter_by(seed);
         let balancer = Self { picks: Picks::new(core, rng, log), owner: next_owner() };
         balancer.keep(values);
         Ok(balancer)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
-use trimtab_core::{Balancer, Node, RetryBudget, Time, next_owner};
+use trimtab_core::{Balancer, Node, RetryBudget, Rng, Time, next_owner};
 
 use super::{Builder, MakeEndpoint, ResponseFuture};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     error::{BoxError, Error},
     metrics::Meters,
+    random,
     route::ContextFn,
 };
 
@@ -63,6 +64,7 @@ impl<M: MakeEndpoint> LoadBalancer<M> {
     }
 
     pub(super) fn from_builder(builder: Builder, make: M) -> Self {
+        builder.balancer.jitter_by(random::with(Rng::bits));
         let inner = Inner {
             make,
             balancer: builder.balancer,

@@ -30,7 +30,7 @@ impl Client {
         place: Place,
         locality: u32,
         endpoints: &[Endpoint],
-        rng: Rng,
+        mut rng: Rng,
         log: Option<Arc<DecisionLog>>,
     ) -> Result<Self, ConfigError> {
         let health = HealthConfig {
@@ -49,8 +49,10 @@ impl Client {
         if let Some(log) = log {
             builder = builder.log(log);
         }
+        let balancer = builder.build()?;
+        balancer.jitter_by(rng.bits());
         Ok(Self {
-            balancer: builder.build()?,
+            balancer,
             rng,
             budget: RetryBudget::default(),
             locality,
