@@ -20,7 +20,10 @@ pub mod scenario;
 mod study;
 pub mod trace;
 
-pub use engine::{ArrivalsError, Setup, SetupError, Simulation};
+pub use engine::{
+    ArrivalsError, Environment, EnvironmentConfig, EnvironmentError, Feature, RewardWeights, Setup,
+    SetupError, Simulation, Step,
+};
 pub use interval::{Interval, Ratio};
 pub use llm_server::LlmServer;
 pub use preset::{Preset, PresetError};

@@ -71,6 +71,13 @@ impl Flights {
         (flight.generation == id.generation).then_some(flight)
     }
 
+    /// The same, to be looked at.
+    #[inline]
+    pub(super) fn look_at(&self, id: FlightId) -> Option<&Flight> {
+        let flight = &self.requests[id.slot as usize];
+        (flight.generation == id.generation).then_some(flight)
+    }
+
     #[inline]
     pub(super) fn has_ended(&self, id: FlightId) -> bool {
         self.requests[id.slot as usize].generation != id.generation

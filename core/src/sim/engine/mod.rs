@@ -9,11 +9,13 @@
 //!
 //! Memory does not grow with the number of requests. Same scenario, policy, load and seed: same bytes.
 
+mod agent;
 mod arrivals;
 mod calendar;
 mod changes;
 mod client;
 mod directed;
+mod environment;
 mod fifo;
 mod flights;
 mod job;
@@ -43,12 +45,16 @@ use crate::{
     learn::Model,
     log::{DecisionLog, Row},
 };
+use agent::Agent;
 pub use arrivals::ArrivalsError;
 use arrivals::{Arrival, Arrivals};
 use calendar::Calendar;
 use changes::Change;
 use client::Client;
 use directed::{Directed, server_of};
+pub use environment::{
+    Environment, EnvironmentConfig, EnvironmentError, Feature, RewardWeights, Step,
+};
 use flights::{FlightId, Flights};
 use job::{Job, Served, What};
 use routes::Routes;
@@ -122,6 +128,8 @@ pub enum SetupError {
 pub struct Simulation {
     scenario: Arc<Scenario>,
     now: Time,
+    /// Mean requests a second, before the shape's factors.
+    rate: f64,
     clients: Vec<Client>,
     servers: Vec<Server>,
     endpoints: Vec<Endpoint>,
@@ -136,6 +144,8 @@ pub struct Simulation {
     /// Set for the oracle and for agents.
     directed: Option<Directed>,
     oracle: bool,
+    /// Set where an agent routes.
+    agent: Option<Box<Agent>>,
     logs: Vec<Arc<DecisionLog>>,
     timeouts: Vec<Duration>,
     /// Whether requests may go to more than one server.
@@ -210,11 +220,19 @@ impl Simulation {
     /// # Errors
     /// [`SetupError`].
     pub fn new(scenario: &Arc<Scenario>, setup: &Setup) -> Result<Self, SetupError> {
+        Self::with(scenario, setup, setup.policy.is_oracle().then(Directed::default))
+    }
+
+    /// Sets a run up whose policy is `directed` where that is given.
+    fn with(
+        scenario: &Arc<Scenario>,
+        setup: &Setup,
+        directed: Option<Directed>,
+    ) -> Result<Self, SetupError> {
         let seed = setup.seed;
         let count: u32 = scenario.servers.iter().map(|group| group.count.get() + group.spare).sum();
         let routes = Routes::new(scenario, count as usize, seed);
         let (servers, endpoints) = servers(scenario, &routes, seed)?;
-        let directed = setup.policy.is_oracle().then(Directed::default);
         let mut clients = Vec::with_capacity(scenario.clients.count.index());
         let mut logs = Vec::new();
         let listed: Vec<Endpoint> = endpoints
@@ -272,14 +290,16 @@ impl Simulation {
             clients.first().is_some_and(|client| client.balancer.probe_interval().is_some());
         let mut simulation = Self {
             now: Time::ZERO,
+            rate,
             clocks: Tournament::new(servers.len()),
             calendar: Calendar::new(lanes),
             arrivals: Arrivals::new(scenario, rate, seed)?,
             pending: None,
             flights: Flights::default(),
             changes: Vec::new(),
-            oracle: directed.is_some(),
+            oracle: setup.policy.is_oracle(),
             directed,
+            agent: None,
             logs,
             timeouts,
             repeats: scenario.clients.retries > 0 || scenario.clients.hedge.is_some(),
@@ -463,6 +483,9 @@ impl Simulation {
         let client = arrival.client as usize;
         let (class, gives_up) = (arrival.class as usize, arrival.gives_up);
         self.tally.arrived(self.now);
+        if let Some(agent) = &mut self.agent {
+            agent.arrived(arrival.client, self.now);
+        }
         if self.repeats {
             self.clients[client].budget.deposit(self.now);
         }
@@ -482,12 +505,22 @@ impl Simulation {
         self.send(flight);
     }
 
-    /// Picks a server for an attempt and sends it there.
+    /// Picks a server for an attempt and sends it there, or has it wait until the agent does.
     #[inline]
     fn send(&mut self, flight: FlightId) {
-        self.direct(flight);
+        if self.agent.is_some() {
+            self.await_agent(flight);
+        } else {
+            self.direct(flight);
+            self.dispatch(flight);
+        }
+    }
+
+    /// Sends an attempt to the server that its client picks.
+    #[inline]
+    fn dispatch(&mut self, flight: FlightId) -> Option<u32> {
         let now = self.now;
-        let Some(flying) = self.flights.flight(flight) else { return };
+        let flying = self.flights.flight(flight)?;
         let arrival = &flying.arrival;
         let client_number = arrival.client;
         let client = &mut self.clients[client_number as usize];
@@ -505,7 +538,7 @@ impl Simulation {
             if flying.open == [None; 2] {
                 self.finish(flight, End::Unroutable);
             }
-            return;
+            return None;
         };
         let server = server_of(lease.node());
         if self.repeats {
@@ -522,7 +555,7 @@ impl Simulation {
         let (locality, there) =
             (self.clients[client_number as usize].locality, &self.servers[server as usize]);
         if self.routes.is_cut(locality, server) {
-            return;
+            return Some(server);
         }
         let trip = self.routes.trip(locality, there.locality);
         if trip.is_zero() {
@@ -530,6 +563,7 @@ impl Simulation {
         } else {
             self.calendar.after(now, trip, Event::Reach(job));
         }
+        Some(server)
     }
 
     /// Points the oracle's next pick at the server that will answer first.
@@ -799,6 +833,14 @@ impl Simulation {
     fn finish(&mut self, flight: FlightId, end: End) {
         if let Some(flying) = self.flights.flight(flight) {
             self.tally.ended(flying.arrival.at, flying.first_byte, self.now, end);
+            if let Some(agent) = &mut self.agent {
+                agent.ended(
+                    &flying.arrival,
+                    self.now,
+                    self.timeouts[flying.arrival.class as usize],
+                    end,
+                );
+            }
             self.flights.end(flight);
         }
     }

@@ -226,6 +226,19 @@ impl Server {
         }
     }
 
+    /// The part in use of its workers, its cores or the sequences that it runs at once.
+    pub(super) fn in_use(&self) -> f64 {
+        match &self.model {
+            Model::Fifo(_) | Model::Sharing(_) => {
+                (f64::from(self.in_system) / self.capacity).min(1.0)
+            }
+            Model::Llm(llm) => {
+                let model = llm.model();
+                model.occupancy().running as f64 / model.preset().max_seqs as f64
+            }
+        }
+    }
+
     /// A load report of the time since the last one.
     pub(super) fn report(&mut self, now: Time) -> LoadReport {
         let seconds = now.since(self.reported.at).as_secs_f64().max(1e-9);
