@@ -14,6 +14,7 @@ mod clock;
 mod counters;
 mod endpoint;
 mod entropy;
+mod env;
 mod error;
 mod face;
 mod fleet;
@@ -44,6 +45,7 @@ fn _trimtab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<budget::RetryBudget>()?;
     module.add_class::<counters::Counters>()?;
     module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<env::RoutingEnvs>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<stats::EndpointStats>()?;
     module.add_function(wrap_pyfunction!(mock::run_mock, module)?)?;

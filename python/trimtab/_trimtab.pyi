@@ -11,6 +11,7 @@ _T = TypeVar("_T", default=Any)
 _T_co = TypeVar("_T_co", covariant=True, default=Any)
 _Place: TypeAlias = str | Endpoint
 _Model: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
+_Array: TypeAlias = Any  # a C-contiguous buffer
 _Load: TypeAlias = Mapping[str, float | Mapping[str, float]]
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluator",
     "Lease",
     "RetryBudget",
+    "RoutingEnvs",
     "Trainer",
     "__version__",
     "describe_model",
@@ -345,3 +347,36 @@ def simulate(
     threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> str: ...
+
+@final
+class RoutingEnvs:
+    def __new__(
+        cls,
+        toml: str,
+        file: str,
+        *,
+        num_envs: int,
+        loads: list[float],
+        weights: tuple[float, float, float],
+        time_scale: float,
+        max_steps: int | None,
+    ) -> Self: ...
+    @property
+    def servers(self) -> list[str]: ...
+    @property
+    def features(self) -> list[tuple[str, float, float]]: ...
+    def reset(
+        self, resets: _Array, seeds: _Array, observations: _Array, masks: _Array, times: _Array
+    ) -> None: ...
+    def step(
+        self,
+        actions: _Array,
+        resets: _Array,
+        seeds: _Array,
+        observations: _Array,
+        masks: _Array,
+        floats: _Array,
+        integers: _Array,
+        truncated: _Array,
+    ) -> None: ...
+    def held(self, env: int) -> list[int]: ...
