@@ -1,7 +1,9 @@
 """The routing environment: gymnasium's own checks, and what an agent can rely on."""
 
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -281,3 +283,10 @@ def test_better_policies_get_better_returns():
             -play(env, choose, seed=seed)[0] for choose in (at_random, least_in_flight, by_class)
         )
         assert random > 1.1 * least > 1.5 * knowing
+
+
+def test_a_table_learns_to_route():
+    example = Path(__file__).parents[2] / "examples" / "learn_routing.py"
+    results = runpy.run_path(str(example))["main"]()
+    assert results["learned table"] > 0.7 * results["random"]
+    assert results["learned table"] > results["least in flight"]
