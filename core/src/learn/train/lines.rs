@@ -69,8 +69,20 @@ impl Lines {
     /// What `take` fails with; [`TrainError::MissingColumns`].
     pub fn push(
         &mut self,
-        mut chunk: &[u8],
+        chunk: &[u8],
         mut take: impl FnMut(&[u8]) -> Taken,
+    ) -> Result<(), TrainError> {
+        self.push_numbered(chunk, |_, line| take(line))
+    }
+
+    /// As [`Lines::push`], with each line's number, from 1.
+    ///
+    /// # Errors
+    /// As [`Lines::push`].
+    pub fn push_numbered(
+        &mut self,
+        mut chunk: &[u8],
+        mut take: impl FnMut(u64, &[u8]) -> Taken,
     ) -> Result<(), TrainError> {
         while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
             let (line, next) = (&chunk[..end], &chunk[end + 1..]);
@@ -94,6 +106,17 @@ impl Lines {
     /// # Errors
     /// As [`Lines::push`].
     pub fn finish(&mut self, mut take: impl FnMut(&[u8]) -> Taken) -> Result<(), TrainError> {
+        self.finish_numbered(|_, line| take(line))
+    }
+
+    /// As [`Lines::finish`], with the last line's number.
+    ///
+    /// # Errors
+    /// As [`Lines::push`].
+    pub fn finish_numbered(
+        &mut self,
+        mut take: impl FnMut(u64, &[u8]) -> Taken,
+    ) -> Result<(), TrainError> {
         let last = std::mem::take(&mut self.rest);
         self.line(&last, &mut take)?;
         self.refuse_if_hopeless(1)
@@ -112,7 +135,7 @@ impl Lines {
     fn line(
         &mut self,
         line: &[u8],
-        take: &mut impl FnMut(&[u8]) -> Taken,
+        take: &mut impl FnMut(u64, &[u8]) -> Taken,
     ) -> Result<(), TrainError> {
         self.line += 1;
         let too_long = line.len() > MAX_LINE;
@@ -121,7 +144,7 @@ impl Lines {
             return Ok(());
         }
         // What is too long is still counted, as the malformed row that its beginning makes.
-        let taken = take(if too_long { b"too long" } else { line })?;
+        let taken = take(self.line, if too_long { b"too long" } else { line })?;
         let reason = match taken {
             Ok(()) => {
                 self.taken += 1;

@@ -109,6 +109,11 @@ impl Sample {
         };
         Ok(Self { end, latency, server, in_flight, weight })
     }
+
+    /// How the attempt ended.
+    pub fn end(&self) -> End {
+        self.end
+    }
 }
 
 impl<'a> Observation<'a> {
