@@ -9,6 +9,8 @@
 
 pub mod draw;
 mod engine;
+#[cfg(feature = "train")]
+pub mod from_logs;
 mod interval;
 mod kv_blocks;
 mod llm_server;
