@@ -285,6 +285,7 @@ impl Builder {
         in_range("max_ejected", max_ejected, "[0, 1]", |v| (0.0..=1.0).contains(&v))?;
         if let Some(outlier) = self.outlier {
             outlier.check()?;
+            self.shared.counts_waits = outlier.latency.is_some();
             self.shared.outlier = Some(Detector::new(outlier));
         }
         let fleet = Fleet::new(Arc::new(self.shared), self.place, self.endpoints)?;

@@ -154,6 +154,7 @@ impl Lease {
             // It would have taken at least this long.
             let nanos = self.nanos_until(now);
             self.node.latency.record_at_least(now, nanos, self.node.shared.tau);
+            self.waited(nanos);
         }
         self.tell_policy(now, None);
         self.log(Some(now), None);
@@ -190,6 +191,14 @@ impl Lease {
     fn answered(&self, now: Time, nanos: u64) {
         self.node.latency.record(now, nanos, self.node.shared.tau);
         self.node.shared.slowest.record(now, nanos);
+        self.waited(nanos);
+    }
+
+    #[inline]
+    fn waited(&self, nanos: u64) {
+        if self.node.shared.counts_waits {
+            self.node.waits.record(nanos);
+        }
     }
 
     #[inline]
@@ -263,6 +272,9 @@ impl Lease {
         const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
         let (node, shared) = (&self.node, &self.node.shared);
         node.success.record(now, false);
+        if failure == Failure::Timeout && self.first_byte.is_none() {
+            self.waited(self.nanos_until(now));
+        }
         if failure == Failure::Connect {
             shared.connect_failed(node, now);
         } else {

@@ -21,6 +21,7 @@ use crate::{
         reported_weight::ReportedWeight,
         residual::Residual,
         success::{Counts, Success},
+        waits::Waits,
     },
     sync::{AtomicU32, AtomicU64, Ordering},
     time::Time,
@@ -46,6 +47,8 @@ pub struct Node {
     pub(crate) probe: ProbeSlot,
     /// Fed by the policies that charge a probe's answer with failures.
     pub(crate) failing: Failing,
+    /// Fed where slow endpoints are looked for.
+    pub(crate) waits: Waits,
     /// Fed by the policies that weigh endpoints by their load reports.
     pub(crate) reported_weight: ReportedWeight,
     /// 1 while it takes new requests: in the fleet and not draining.
@@ -73,6 +76,7 @@ impl Node {
             load: LoadSlot::new(),
             probe: ProbeSlot::new(),
             failing: Failing::new(),
+            waits: Waits::new(),
             reported_weight: ReportedWeight::new(),
             member: AtomicU32::new(1),
             id: endpoint.id().clone(),

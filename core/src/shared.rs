@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     /// What this process's backoffs are jittered by.
     pub(crate) jitter: AtomicU64,
     pub(crate) outlier: Option<Detector>,
+    /// Whether slow endpoints are looked for.
+    pub(crate) counts_waits: bool,
 }
 
 /// Events counted since the balancer was built.
@@ -78,6 +80,7 @@ impl Shared {
             ejected: Ejected::new(),
             jitter: AtomicU64::new(0),
             outlier: None,
+            counts_waits: false,
         }
     }
 

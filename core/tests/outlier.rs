@@ -397,6 +397,51 @@ fn latency_leaves_other_fleets_alone() {
     assert!(after(&|_, index| slow(if index == 0 { 45 } else { 10 })) > 0);
 }
 
+/// Nothing else comes from it: what was given up, or timed out, waited as long.
+#[test]
+fn an_endpoint_that_does_not_answer_is_slow() {
+    for given_up in [true, false] {
+        let mut world = World::new(10, Some(latency()));
+        for _ in 0..2 {
+            let leases: Vec<Lease> = (0..200).map(|_| world.pick()).collect();
+            for lease in leases {
+                let stuck = index(&lease) == 4;
+                let end = world.now + Duration::from_millis(if stuck { 500 } else { 10 });
+                match (stuck, given_up) {
+                    (true, true) => lease.cancel(end),
+                    (true, false) => lease.finish(end, Outcome::failure(Failure::Timeout)),
+                    _ => lease.finish(end, outcome(false)),
+                }
+            }
+            world.sweep();
+        }
+        world.assert_out([4]);
+    }
+}
+
+/// Errors come fast and say nothing of how long answers take.
+#[test]
+fn fast_errors_do_not_hide_slow_answers() {
+    let mut world = World::new(10, Some(latency()));
+    for _ in 0..2 {
+        let leases: Vec<Lease> = (0..1000).map(|_| world.pick()).collect();
+        for (nth, lease) in leases.into_iter().enumerate() {
+            let slow = index(&lease) == 4;
+            let fails = slow && nth / 10 % 4 != 0;
+            let takes = if fails {
+                0
+            } else if slow {
+                100
+            } else {
+                10
+            };
+            lease.finish(world.now + Duration::from_millis(takes), outcome(fails));
+        }
+        world.sweep();
+    }
+    world.assert_out([4]);
+}
+
 #[test]
 fn latency_wants_enough_requests_and_endpoints() {
     let after = |size, volume| {

@@ -1,8 +1,8 @@
 //! Latencies far above the others'.
 //!
 //! Not in gRFC A50, and needed where a policy does not look at latencies, or a server is so slow that
-//! the few requests which are still sent there spoil the tail. An endpoint is an outlier if its mean
-//! latency (time to first byte of successes, averaged over [`Builder::decay`](crate::Builder::decay)) is
+//! the few requests which are still sent there spoil the tail. An endpoint is an outlier if the time
+//! that its requests waited in the interval for the first byte of an answer is on average
 //!
 //! ```text
 //! above max(factor x median, median + min_excess)     in `sweeps` sweeps in a row
@@ -17,6 +17,12 @@
 //! - An excess in time: a fifth of a millisecond more is not worth a server, whatever the ratio.
 //! - In a row: a full queue or a collection of garbage is over by the next sweep, and what an ejection
 //!   takes away, capacity, is what a queue needs.
+//! - The interval's own mean, not the moving average, which is its first sample for seconds.
+//! - What was given up waited too: a server in trouble answers little, and were only answers counted,
+//!   it would be out of sight until it is well again. Errors are the other rules' business.
+//!
+//!
+//! Cost: an addition a request on the request path, where the rule is set.
 
 use std::time::Duration;
 
@@ -37,7 +43,7 @@ pub struct LatencyEjection {
     pub enforcement_percentage: u32,
     /// Endpoints with enough requests below which nobody is judged. Default 5.
     pub minimum_hosts: usize,
-    /// Requests in the interval below which an endpoint is not judged; 20 are enough for a mean that is
+    /// Requests that waited in the interval below which an endpoint is not judged; 20 are enough for a mean that is
     /// off by a factor. Default 20.
     pub request_volume: u64,
 }
@@ -69,20 +75,20 @@ impl LatencyEjection {
     /// The places of those that are slow in this sweep, slowest first.
     pub(super) fn find(&self, fleet: &[Observed]) -> Vec<usize> {
         let volume = self.request_volume.max(1);
-        let mut means: Vec<(usize, f64)> = fleet
+        let mut means: Vec<(usize, Duration)> = fleet
             .iter()
             .enumerate()
-            .filter(|(_, seen)| seen.volume() >= volume)
-            .filter_map(|(place, seen)| Some((place, f64::from(seen.latency?))))
+            .filter(|(_, seen)| seen.waits.count >= volume)
+            .map(|(place, seen)| (place, seen.waits.mean))
             .collect();
         if means.len() < self.minimum_hosts || means.is_empty() {
             return Vec::new();
         }
-        means.sort_by(|a, b| b.1.total_cmp(&a.1));
+        means.sort_by_key(|(_, mean)| std::cmp::Reverse(*mean));
         // Of an even number the lower of the two in the middle.
         let median = means[means.len() / 2].1;
-        let excess = self.min_excess.as_nanos() as f64;
-        let threshold = (median * self.factor).max(median + excess);
+        let ratio = Duration::try_from_secs_f64(median.as_secs_f64() * self.factor);
+        let threshold = ratio.unwrap_or(Duration::MAX).max(median.saturating_add(self.min_excess));
         means.into_iter().filter(|(_, mean)| *mean > threshold).map(|(place, _)| place).collect()
     }
 }

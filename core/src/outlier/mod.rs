@@ -17,7 +17,7 @@
 //!
 //! Unlike in A50 an endpoint is back when its time is over, not with the sweep after that.
 //!
-//! Cost: nothing on the request path, for the counts are kept anyway; a sweep is proportional to the
+//! Cost: on the request path nothing, for the counts are kept anyway, but for the latency rule; a sweep is proportional to the
 //! fleet. It needs [`Balancer::tick`](crate::Balancer::tick).
 
 mod failure_percentage;

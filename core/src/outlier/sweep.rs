@@ -18,7 +18,7 @@ use crate::{
     ejected::Refused,
     endpoint::EndpointId,
     node::Node,
-    signal::success::Counts,
+    signal::{success::Counts, waits::Waited},
     snapshot::Snapshot,
     sync::{Mutex, lock},
     time::Time,
@@ -57,8 +57,8 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observed {
     pub(super) counts: Counts,
-    /// Mean in nanoseconds.
-    pub(super) latency: Option<f32>,
+    /// How long they waited for their answers; not counted where no rule asks.
+    pub(super) waits: Waited,
 }
 
 impl Observed {
@@ -80,7 +80,7 @@ impl Known {
             failures: total.failures.saturating_sub(self.counted.failures),
         };
         self.counted = total;
-        Observed { counts, latency: node.mean_latency() }
+        Observed { counts, waits: node.waits.take() }
     }
 }
 

@@ -12,5 +12,6 @@ pub(crate) mod reported_weight;
 pub(crate) mod residual;
 pub(crate) mod slowest;
 pub(crate) mod success;
+pub(crate) mod waits;
 
 pub use load_report::{LlmLoad, LoadReport};
