@@ -43,6 +43,9 @@ impl Client {
             .decay(config.decay.get())
             .health(health)
             .explore(config.explore.get());
+        if let Some(outlier) = &config.outlier {
+            builder = builder.outlier_detection(outlier.config());
+        }
         if config.prefer_near {
             builder = builder.locality(place);
         }

@@ -233,7 +233,9 @@ impl Simulation {
         let count: u32 = scenario.servers.iter().map(|group| group.count.get() + group.spare).sum();
         let routes = Routes::new(scenario, count as usize, seed);
         let (servers, endpoints) = servers(scenario, &routes, seed)?;
-        let mut clients = Vec::with_capacity(scenario.clients.count.index());
+        let mut config = scenario.clients.clone();
+        config.outlier = setup.policy.outlier.or(config.outlier);
+        let mut clients = Vec::with_capacity(config.count.index());
         let mut logs = Vec::new();
         let listed: Vec<Endpoint> = endpoints
             .iter()
@@ -260,8 +262,7 @@ impl Simulation {
                 })
                 .transpose()?;
             logs.extend(log.clone());
-            let config = &scenario.clients;
-            let mut client = Client::new(config, policy, place, locality, &listed, rng, log)?;
+            let mut client = Client::new(&config, policy, place, locality, &listed, rng, log)?;
             client.meet(servers.len(), server_of);
             for (server, node) in client.nodes.iter().enumerate() {
                 if let Some(node) = node

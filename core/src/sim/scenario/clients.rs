@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::units::{Count, Fraction, Span};
+use super::{
+    outlier::Outlier,
+    units::{Count, Fraction, Span},
+};
 
 /// The clients. Each has its own balancer and sees only its own requests.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Clients {
     pub decay: Span,
     /// Failures in a row that eject an endpoint; 0 for never.
     pub consecutive_failures: u32,
+    /// Which endpoints are ejected for doing worse than the others; none if left out.
+    pub outlier: Option<Outlier>,
 }
 
 impl Default for Clients {
@@ -57,6 +62,7 @@ impl Default for Clients {
             explore: Fraction::ZERO,
             decay: std::time::Duration::from_secs(10).into(),
             consecutive_failures: 5,
+            outlier: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod distribution;
 mod error;
 mod events;
 mod network;
+mod outlier;
 mod policy_choice;
 mod servers;
 mod traffic;
@@ -26,6 +27,7 @@ pub use distribution::Distribution;
 pub use error::ScenarioError;
 pub use events::{Action, Event, Selector};
 pub use network::{Between, Network, Probes};
+pub use outlier::{FailurePercentage, Latency, Outlier, SuccessRate};
 pub use policy_choice::PolicyChoice;
 pub use servers::{Antagonist, Class, Group, Llm, Model, Pauses, Reports};
 pub use traffic::{Arrivals, Day, Generated, Point, Renewal, Replay, Traffic};
@@ -258,6 +260,9 @@ impl Scenario {
         }
         if self.clients.attempt_timeout.is_some_and(Span::is_zero) {
             return Err(Fault::new("clients.attempt_timeout", "must be above 0"));
+        }
+        if let Some(outlier) = &self.clients.outlier {
+            outlier.check().map_err(|rule| Fault::new("clients.outlier", rule))?;
         }
         self.check_classes()?;
         self.check_servers()?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::super::rules;
+use super::{super::rules, outlier::Outlier};
 use crate::{
     error::ConfigError,
     learn::Model,
@@ -32,6 +32,8 @@ pub struct PolicyChoice {
     /// Its settings.
     #[serde(default)]
     pub options: BTreeMap<String, f64>,
+    /// Outlier detection under it, in place of the clients'.
+    pub outlier: Option<Outlier>,
 }
 
 /// An all-knowing router that sends each request where it will be answered first.
@@ -58,6 +60,9 @@ impl PolicyChoice {
     /// # Errors
     /// In words, naming what is known.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(outlier) = &self.outlier {
+            outlier.check().map_err(|rule| format!("has an `outlier` that {rule}"))?;
+        }
         if self.is_oracle() {
             return if self.options.is_empty() {
                 Ok(())
