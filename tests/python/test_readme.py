@@ -1,4 +1,4 @@
-"""The README's three uses run as they are printed."""
+"""The README's uses run as they are printed."""
 
 import re
 import shutil
@@ -88,6 +88,13 @@ class TestReadme:
         assert len(lines) == 3
         for line in lines:
             assert run([str(TRIMTAB), *line[1:]], workplace)
+
+    def test_simulation(self, workplace):
+        lines = commands("trimtab simulate")
+        assert len(lines) == 2
+        for line in lines:
+            assert "prequal" in run([str(TRIMTAB), *line[1:]], workplace)
+        assert (workplace / "out" / "mine" / "report.html").stat().st_size > 0
 
     @pytest.mark.skipif(shutil.which("cargo") is None, reason="needs a Rust toolchain")
     def test_rust(self):
