@@ -202,6 +202,22 @@ fn bad_logs_are_refused_by_file_and_line() {
 }
 
 #[test]
+fn files_may_come_in_any_order() {
+    let mut logs = FromLogs::new();
+    for (file, start, rows) in [("b.jsonl", 900.0, 100), ("a.jsonl", 100.0, 200)] {
+        logs.open(file);
+        for n in 0..rows {
+            let row = line("\"a\"", ["x", "y"][n as usize % 2], n, start + n as f64);
+            logs.push(row.as_bytes()).expect("another process of that name, earlier");
+        }
+        logs.close().expect("no line left");
+    }
+    let built = logs.build().expect("enough rows");
+    let times: Vec<&str> = built.arrivals.lines().skip(1).collect();
+    assert_eq!((times[0], times[299]), ("0.000000,a", "899.000000,a"));
+}
+
+#[test]
 fn a_restart_is_no_clock_set_back_and_wrong_rows_are_left_out() {
     let mut rows: Vec<String> = (0..200)
         .map(|n| line("null", ["x", "y"][n as usize % 2], n % 100, 100.0 + n as f64 / 8.0))

@@ -117,8 +117,9 @@ impl FromLogs {
         Self::default()
     }
 
-    /// Begins a file of JSON lines.
+    /// Begins a file of JSON lines. Files may come in any order: clocks are watched within each.
     pub fn open(&mut self, file: &str) {
+        self.clocks.clear();
         self.lines = Some((file.to_owned(), Lines::new(file)));
     }
 
