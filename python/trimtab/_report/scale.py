@@ -22,9 +22,14 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The place of ``value``; what is off the scale is kept at its edge."""
+        """The place of ``value``; what is off the scale is kept at its edge.
+
+        A scale of one value has it in the middle.
+        """
         value = min(max(value, self.low), self.high)
-        if self.log:
+        if self.low >= self.high:
+            share = 0.5
+        elif self.log:
             share = math.log(value / self.low) / math.log(self.high / self.low)
         else:
             share = (value - self.low) / (self.high - self.low)
