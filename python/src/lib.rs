@@ -19,6 +19,7 @@ mod error;
 mod face;
 mod fleet;
 mod fork;
+mod from_logs;
 mod gate;
 mod learn;
 mod lease;
@@ -46,6 +47,7 @@ fn _trimtab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<counters::Counters>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<env::RoutingEnvs>()?;
+    module.add_class::<from_logs::ScenarioFromLogs>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<stats::EndpointStats>()?;
     module.add_function(wrap_pyfunction!(mock::run_mock, module)?)?;

@@ -1,9 +1,14 @@
-"""``trimtab simulate SCENARIO``: policies side by side in virtual time."""
+"""``trimtab simulate SCENARIO``: policies side by side in virtual time.
+
+``trimtab simulate --from-logs LOG...`` first makes the scenario of decision logs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="SCENARIO",
         help="a TOML file, or the name of one that comes with trimtab (see --list)",
+    )
+    parser.add_argument(
+        "--from-logs",
+        nargs="+",
+        metavar="LOG",
+        help="make the scenario of decision logs instead (files, directories, patterns): arrivals "
+        "are replayed; how servers queue, what classes cost on them, round trip and timeout are "
+        "fitted; failures are not rebuilt. With --out it is kept there, its comments say what was "
+        "fitted by what and what is assumed: read it, edit it, run it again",
     )
     parser.add_argument(
         "--policy",
@@ -54,7 +68,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     files = parser.add_argument_group("files to write")
     files.add_argument(
-        "--out", type=Path, metavar="DIR", help="results.json, runs.parquet and report.html"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="results.json, runs.parquet, report.html and a scenario made of logs",
     )
     files.add_argument("--json", type=Path, metavar="FILE", help="everything, as JSON")
     files.add_argument("--parquet", type=Path, metavar="FILE", help="a row a run, as Parquet")
@@ -76,11 +93,29 @@ def run(args: argparse.Namespace) -> int:
     if args.example is not None:
         print(_example(args.example), end="")
         return 0
-    if args.scenario is None:
+    if args.from_logs is not None and args.scenario is not None:
+        raise ScenarioError(f"give a scenario or --from-logs, not both: {args.scenario}")
+    if args.scenario is None and args.from_logs is None:
         raise ScenarioError("say which scenario: a TOML file, or a name from `simulate --list`")
     files = _files(args)
+    with contextlib.ExitStack() as stack:
+        scenario = args.scenario or _from_logs(args, stack)
+        return _play(scenario, args, files)
+
+
+def _from_logs(args: argparse.Namespace, stack: contextlib.ExitStack) -> Path:
+    """The scenario made of the logs, in the folder for files or in one that is gone in the end."""
+    folder = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trimtab-")))
+    scenario = sim.from_logs(args.from_logs, folder, progress=False if args.quiet else None)
+    if not args.quiet:
+        kept = f"Wrote {scenario}" if args.out else "Give --out DIR to keep the scenario"
+        print(f"{kept}; its comments say what is fitted and what is assumed.\n")
+    return scenario
+
+
+def _play(scenario: str | Path, args: argparse.Namespace, files: list[Kind]) -> int:
     results = sim.run(
-        args.scenario,
+        scenario,
         policies=args.policy,
         seeds=args.seeds,
         loads=args.loads,

@@ -12,9 +12,10 @@ results, to the byte.
 """
 
 from trimtab.errors import ScenarioError
+from trimtab.sim._from_logs import from_logs
 from trimtab.sim._results import Results
 from trimtab.sim._run import run
 from trimtab.sim._source import scenarios
 from trimtab.sim._table import Table
 
-__all__ = ["Results", "ScenarioError", "Table", "run", "scenarios"]
+__all__ = ["Results", "ScenarioError", "Table", "from_logs", "run", "scenarios"]
