@@ -19,6 +19,7 @@ use crate::{
         residual::Residual,
         slowest::Slowest,
         success::{Counts, Success},
+        waits::Waits,
     },
 };
 
@@ -349,6 +350,46 @@ fn ejections_stay_under_the_cap() {
         nodes[0].shared.failed(&nodes[0], at(1), at(1));
         thread.join().unwrap();
         assert_eq!(nodes.iter().filter(|node| node.is_up(at(1))).count(), 1);
+    });
+}
+
+/// A sweep's ejection beside one for failures in a row, each with room for one: one goes.
+#[test]
+fn a_sweep_and_a_row_of_failures_share_the_cap() {
+    model(2, || {
+        let health = HealthConfig { consecutive_failures: 1, ..HealthConfig::default() };
+        let balancer = Balancer::builder()
+            .policy(First)
+            .health(health)
+            .endpoints(["a", "b"].map(Endpoint::new))
+            .build()
+            .unwrap();
+        let nodes = balancer.fleet().snapshot().nodes().to_vec();
+        let other = StdArc::clone(&nodes[1]);
+        let thread = thread::spawn(move || other.shared.failed(&other, at(1)));
+        let swept = nodes[0].shared.eject_outlier(&nodes[0], at(1), Duration::from_secs(30), 50);
+        thread.join().unwrap();
+        assert_eq!(swept.is_ok(), !nodes[0].is_up(at(1)));
+        assert_eq!(nodes.iter().filter(|node| node.is_up(at(1))).count(), 1);
+    });
+}
+
+/// The waits of two requests and a sweep: each is in one interval.
+#[test]
+fn waits_are_taken_once() {
+    model(3, || {
+        let waits = Arc::new(Waits::new());
+        let other = Arc::clone(&waits);
+        let thread = thread::spawn(move || {
+            other.record(3 * MS);
+            other.record(5 * MS);
+        });
+        let first = waits.take();
+        thread.join().unwrap();
+        let second = waits.take();
+        assert_eq!(first.count + second.count, 2);
+        let means = [first, second].map(|taken| taken.mean.as_millis() as u64 * taken.count);
+        assert_eq!(means.iter().sum::<u64>(), 8);
     });
 }
 
