@@ -207,7 +207,7 @@ fn servers_that_cannot_be_chosen_are_masked() {
 #[test]
 fn retries_are_decisions() {
     let text = UNLIKE
-        .replace("[traffic]", "[clients]\nretries = 1\n[traffic]")
+        .replace("[traffic]", "[clients]\nretries = 1\nconsecutive_failures = 0\n[traffic]")
         .replace("load = 0.7", "load = 0.1")
         + "[[events]]\nat = \"0s\"\nservers = { index = [0] }\naction = { fail_fast = { share = 0.3 } }\n";
     let mut environment = environment(&text);
