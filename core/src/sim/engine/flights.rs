@@ -1,7 +1,7 @@
 //! Requests and attempts under way, each in a slot that is used again once it has ended.
 
 use super::{arrivals::Arrival, job::Job};
-use crate::{EndpointId, Lease, Time};
+use crate::{EndpointId, Lease, LoadReport, Time};
 
 /// A request under way. It has ended when its generation has moved on.
 #[derive(Debug, Default)]
@@ -32,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) found: u32,
     /// Worker seconds spent on it.
     pub(super) seconds: f64,
+    /// The load report that its answer carries.
+    pub(super) load: Option<Box<LoadReport>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +109,7 @@ impl Flights {
             reached: Time::ZERO,
             found: 0,
             seconds: 0.0,
+            load: None,
         };
         let slot = if let Some(slot) = self.free_attempts.pop() {
             let old = &mut self.attempts[slot as usize];

@@ -387,9 +387,9 @@ impl Simulation {
         }
         for server in 0..self.servers.len() {
             let group = &self.scenario.servers[self.servers[server].group as usize];
-            if let Some(reports) = group.reports {
+            if let Some(every) = group.reports.and_then(|reports| reports.every) {
                 // Servers do not report in step.
-                let first = reports.every.get().mul_f64(self.world.unit());
+                let first = every.get().mul_f64(self.world.unit());
                 self.calendar.at(Time::ZERO + first, Event::Report(server));
             }
             if let Some(antagonist) = &group.antagonist
@@ -668,6 +668,10 @@ impl Simulation {
                     attempt.seconds = seconds;
                     server.reported.ended += 1;
                     server.reported.seconds += seconds;
+                    let reports = self.scenario.servers[server.group as usize].reports;
+                    if reports.is_some_and(|reports| reports.in_band) {
+                        attempt.load = Some(Box::new(server.report_with_answer(now)));
+                    }
                     if self.probing {
                         let took = now.since(attempt.reached).as_secs_f64();
                         server.recent.record(now, attempt.found, took);
@@ -729,6 +733,7 @@ impl Simulation {
                 self.drop_others(flight, job);
             }
             Answer::Done => {
+                let load = attempt.load.take();
                 let Some(lease) = self.flights.take_lease(job) else {
                     self.flights.release(job);
                     return;
@@ -740,8 +745,9 @@ impl Simulation {
                         self.clients[client as usize].slow.record(took, quantile.get());
                     }
                 }
-                let outcome =
+                let mut outcome =
                     Outcome::success().with_server_processing(Duration::from_secs_f64(seconds));
+                outcome.load = load.map(|load| *load);
                 lease.finish(now, outcome);
                 self.flights.release(job);
                 self.drop_others(flight, job);
@@ -1030,6 +1036,7 @@ impl Simulation {
     fn report(&mut self, number: usize) {
         let server = &mut self.servers[number];
         let Some(reports) = self.scenario.servers[server.group as usize].reports else { return };
+        let Some(every) = reports.every else { return };
         let report = Arc::new(server.report(self.now));
         let down = server.down;
         for client in 0..self.clients.len() as u32 {
@@ -1042,7 +1049,7 @@ impl Simulation {
             let event = Event::Reported { server: number, client, report };
             self.calendar.after(self.now, reports.delay.get(), event);
         }
-        self.calendar.after(self.now, reports.every.get(), Event::Report(number));
+        self.calendar.after(self.now, every.get(), Event::Report(number));
     }
 
     fn look(&mut self) {

@@ -45,6 +45,8 @@ pub(super) struct Server {
     pub(super) rng: Rng,
     /// Since the last load report: requests ended, of these errors, worker seconds.
     pub(super) reported: Reported,
+    /// The rates last reported.
+    told: LoadReport,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +110,7 @@ impl Server {
             recent: Recent::default(),
             rng: Rng::seeded(seed),
             reported: Reported::default(),
+            told: LoadReport::default(),
         })
     }
 
@@ -242,12 +245,28 @@ impl Server {
     /// A load report of the time since the last one.
     pub(super) fn report(&mut self, now: Time) -> LoadReport {
         let seconds = now.since(self.reported.at).as_secs_f64().max(1e-9);
-        let mut report = LoadReport {
+        self.told = LoadReport {
             rps: self.reported.ended as f64 / seconds,
             eps: self.reported.errors as f64 / seconds,
             cpu_utilization: self.reported.seconds / (seconds * self.capacity),
             ..LoadReport::default()
         };
+        self.reported = Reported { at: now, ..Reported::default() };
+        self.with_gauges()
+    }
+
+    /// One to go with an answer: rates of a second at least, the gauges of this moment.
+    pub(super) fn report_with_answer(&mut self, now: Time) -> LoadReport {
+        const RATES_OVER: Duration = Duration::from_secs(1);
+        if now.since(self.reported.at) >= RATES_OVER {
+            self.report(now)
+        } else {
+            self.with_gauges()
+        }
+    }
+
+    fn with_gauges(&self) -> LoadReport {
+        let mut report = self.told.clone();
         if let Model::Llm(llm) = &self.model {
             let occupancy = llm.model().occupancy();
             let mut named =
@@ -258,7 +277,6 @@ impl Server {
             named("num_prompt_tokens_waiting", llm.model().prompt_tokens_ahead() as f64);
             report.application_utilization = occupancy.kv_usage.max(0.001);
         }
-        self.reported = Reported { at: now, ..Reported::default() };
         report
     }
 }

@@ -386,8 +386,14 @@ impl Scenario {
                     return Err(Fault::new(key("antagonist.takes"), rule));
                 }
             }
-            if group.reports.is_some_and(|reports| reports.every.is_zero()) {
-                return Err(Fault::new(key("reports.every"), "must be above 0"));
+            if let Some(reports) = group.reports {
+                let every = key("reports.every");
+                if reports.every.is_some_and(Span::is_zero) {
+                    return Err(Fault::new(every, "must be above 0"));
+                }
+                if reports.every.is_none() && !reports.in_band {
+                    return Err(Fault::new(every, "is missing; give it, or `in_band = true`"));
+                }
             }
             if group.pauses.is_some_and(|pauses| pauses.every.is_zero()) {
                 return Err(Fault::new(key("pauses.every"), "must be above 0"));

@@ -161,17 +161,21 @@ pub struct Pauses {
     pub lasts: Span,
 }
 
-/// Load reports, sent to every client beside the answers.
+/// Load reports: sent to every client beside the answers, or to the one client that gets an answer with
+/// it, as a header or trailer, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Reports {
-    /// How often.
-    pub every: Span,
+    /// How often beside the answers; not at all if left out.
+    pub every: Option<Span>,
     /// How old one is when it arrives.
     #[serde(default)]
     pub delay: Span,
-    /// The part that is lost.
+    /// The part that is lost. One that comes with an answer is neither late nor lost.
     #[serde(default)]
     pub loss: Fraction,
+    /// Whether each answer (but not each error) carries one, made when the answer is.
+    #[serde(default)]
+    pub in_band: bool,
 }
