@@ -84,9 +84,42 @@ fn a_report_with_an_answer_is_for_the_client_that_gets_it() {
     assert!(first_byte(1, with) < 1.1 * first_byte(1, beside));
 }
 
+/// A key from the prompt keeps conversations together under a policy that knows keys only.
+#[test]
+fn a_prompt_can_be_its_requests_key() {
+    let hit = |classes: &str| {
+        let text = format!(
+            r#"
+            name = "conversations"
+            duration = "60s"
+            [traffic]
+            [traffic.arrivals.trace]
+            path = "../../tests/traces/mooncake_synthetic.jsonl"
+            {classes}
+            [[servers]]
+            name = "r"
+            count = 8
+            model = {{ llm = {{ preset = "mid" }} }}
+            "#
+        );
+        simulate(&text, "rendezvous").0.cache_hit.expect("it has a cache")
+    };
+    let (keyed, not) = (hit("[[classes]]\nname = 'all'\nkey_block = 3"), hit(""));
+    assert!(keyed > not + 0.1, "{keyed} keyed, {not} not");
+}
+
 #[test]
 fn wrong_settings_are_named() {
-    let text = "name = 't'\nduration = '9s'\ntraffic.rate = 1\n[[classes]]\nname = 'all'\nwork = { constant = '1ms' }\n[[servers]]\nname = 's'\nreports = { delay = '1ms' }";
-    let never = Scenario::parse(text, "test.toml".as_ref()).expect_err("refused").to_string();
+    let refused = |classes: &str, reports: &str| {
+        let text = format!(
+            "name = 't'\nduration = '9s'\ntraffic.rate = 1\n[[classes]]\nname = 'all'\nwork = {{ constant = '1ms' }}\n{classes}\n[[servers]]\nname = 's'\n{reports}"
+        );
+        Scenario::parse(&text, "test.toml".as_ref()).expect_err("refused").to_string()
+    };
+    let both = refused("key_block = 3\nkeys = 4", "");
+    assert!(both.contains("classes[0].key_block") && both.contains("`keys`"), "{both}");
+    let no_trace = refused("key_block = 3", "");
+    assert!(no_trace.contains("key_block") && no_trace.contains("trace"), "{no_trace}");
+    let never = refused("", "reports = { delay = '1ms' }");
     assert!(never.contains("servers[0].reports.every") && never.contains("in_band"), "{never}");
 }

@@ -213,6 +213,15 @@ impl Arrivals {
             arrival.prompt_tokens = tokens(&class.prompt_tokens);
             arrival.output_tokens = tokens(&class.output_tokens);
         }
+        if let Some(block) = class.key_block {
+            let blocks = match (&self.stream, arrival.traced) {
+                (Stream::Traced(traced), Some(place)) => {
+                    traced.trace.requests()[place as usize].blocks.as_slice()
+                }
+                _ => &[],
+            };
+            arrival.key = blocks.get(block.index() - 1).or(blocks.last()).copied();
+        }
         if class.keys > 0 {
             // The key of one number is the same in every run.
             let key = rng.below(class.keys as usize) as u64;

@@ -300,6 +300,16 @@ impl Scenario {
                 let rule = "is missing; an LLM server needs `prompt_tokens` and `output_tokens`, or a trace";
                 return Err(Fault::new(key("prompt_tokens"), rule));
             }
+            if class.key_block.is_some() {
+                if class.keys > 0 {
+                    let rule = "and `keys` both say what the key is; give one";
+                    return Err(Fault::new(key("key_block"), rule));
+                }
+                if self.trace.as_ref().is_none_or(|trace| trace.block_tokens().is_none()) {
+                    let rule = "needs a trace that tells the blocks of prompts";
+                    return Err(Fault::new(key("key_block"), rule));
+                }
+            }
             let faults = [
                 ("work", class.work.as_ref().and_then(Distribution::fault)),
                 ("prompt_tokens", class.prompt_tokens.as_ref().and_then(Distribution::fault)),
@@ -485,6 +495,7 @@ impl Class {
             prompt_tokens: None,
             output_tokens: None,
             keys: 0,
+            key_block: None,
             timeout: None,
         }
     }

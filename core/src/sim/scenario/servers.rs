@@ -28,6 +28,9 @@ pub struct Class {
     /// How many hash keys its requests carry, all as frequent; 0 for none.
     #[serde(default)]
     pub keys: u32,
+    /// The block of the prompt, counted from 1, whose hash is a request's key; a shorter prompt's last.
+    /// For policies that hash the beginning of a prompt as they would any key.
+    pub key_block: Option<Count>,
     /// Its own timeout in place of the clients'.
     pub timeout: Option<Span>,
 }
