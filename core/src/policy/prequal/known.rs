@@ -33,7 +33,12 @@ pub(crate) struct Known {
     ticks: Ticks,
     /// The fewest requests in flight that are hot.
     hot_from: AtomicU32,
+    /// Mean requests in flight of the last answers, as `f32` bits.
+    mean: AtomicU32,
+    limits: fn(&PrequalConfig, usize) -> Limits,
     asked: AtomicU64,
+    /// When an answer last came.
+    answered: AtomicU64,
     answers: Mutex<Answers>,
 }
 
@@ -46,19 +51,30 @@ struct Answers {
 
 impl Known {
     pub(super) fn new(config: PrequalConfig) -> Self {
+        Self::with_limits(config, Limits::new)
+    }
+
+    /// With another rule for the limits of a group's pool.
+    pub(in crate::policy) fn with_limits(
+        config: PrequalConfig,
+        limits: fn(&PrequalConfig, usize) -> Limits,
+    ) -> Self {
         let window = Window::new();
         Self {
             config,
             ticks: Ticks::new(config.max_age),
             hot_from: AtomicU32::new(window.hot_from(config.rif_quantile)),
+            mean: AtomicU32::new(0),
+            limits,
             asked: AtomicU64::new(NEVER),
+            answered: AtomicU64::new(NEVER),
             answers: Mutex::new(Answers { pools: Vec::new(), window }),
         }
     }
 
     /// A pool for `group`, with the answers that are known of its endpoints.
-    pub(super) fn pool(&self, group: &[Arc<Node>]) -> Arc<Pool> {
-        let limits = Limits::new(&self.config, group.len());
+    pub(in crate::policy) fn pool(&self, group: &[Arc<Node>]) -> Arc<Pool> {
+        let limits = (self.limits)(&self.config, group.len());
         let pool = Arc::new(Pool::new(group, limits, self.ticks));
         let mut answers = lock(&self.answers);
         answers.pools.retain(|old| old.strong_count() > 0);
@@ -72,6 +88,24 @@ impl Known {
     #[inline]
     pub(super) fn hot_from(&self) -> u32 {
         self.hot_from.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody is to be asked at all.
+    pub(in crate::policy) fn asks(&self) -> bool {
+        self.config.probes_per_pick > 0.0
+    }
+
+    /// Whether an answer has come within the greatest age.
+    #[inline]
+    pub(in crate::policy) fn is_lit(&self, now: Time) -> bool {
+        let answered = self.answered.load(Ordering::Relaxed);
+        answered != NEVER && now.since(Time::from_nanos(answered)) <= self.config.max_age
+    }
+
+    /// Mean requests in flight of the last answers.
+    #[inline]
+    pub(in crate::policy) fn mean_in_flight(&self) -> f32 {
+        f32::from_bits(self.mean.load(Ordering::Relaxed))
     }
 
     /// Notes that somebody was asked; to an eighth of the idle time, so that picks seldom write it.
@@ -113,6 +147,8 @@ impl Probing for Known {
         // What the server said, not what it is charged: one sinkhole is not to move theta.
         window.push(now, self.config.max_age, said.0, said.1);
         self.hot_from.store(window.hot_from(self.config.rif_quantile), Ordering::Relaxed);
+        self.answered.store(now.as_nanos(), Ordering::Relaxed);
+        self.mean.store(window.mean_in_flight().to_bits(), Ordering::Relaxed);
         let (in_flight, latency) =
             charged(believed(said, node, now), node, now, || window.highest());
         let reading = self.ticks.reading(now, in_flight, latency);

@@ -28,13 +28,13 @@ const PAPERS_FLEET: f64 = 100.0;
 
 /// The limits of one group's pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Limits {
+pub(in crate::policy) struct Limits {
     /// Answers in the pool.
-    pub(super) size: usize,
+    pub(in crate::policy) size: usize,
     /// Uses of an answer, on average.
-    pub(super) uses: f64,
+    pub(in crate::policy) uses: f64,
     /// Answers removed with each pick, on average.
-    pub(super) removals: f64,
+    pub(in crate::policy) removals: f64,
 }
 
 impl Limits {

@@ -38,9 +38,9 @@
 
 mod aversion;
 mod config;
-mod known;
-mod limits;
-mod pool;
+pub(super) mod known;
+pub(super) mod limits;
+pub(super) mod pool;
 pub(crate) mod pooled;
 pub(crate) mod rank;
 mod starvation;

@@ -61,6 +61,11 @@ impl Ticks {
     }
 
     #[inline]
+    pub(super) fn nanos(self, ticks: u64) -> u64 {
+        ticks << self.shift
+    }
+
+    #[inline]
     fn oldest(self) -> u64 {
         // One more, for both ends are rounded down.
         (self.max_age.as_nanos() as u64 >> self.shift) + 1
@@ -68,7 +73,7 @@ impl Ticks {
 }
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::policy) struct Pool {
     nodes: Box<[Arc<Node>]>,
     /// The endpoints' addresses in memory, sorted, and their places in `nodes`.
     places: Box<[(usize, u32)]>,
@@ -97,12 +102,12 @@ impl Slot {
 
 /// An answer that a pick found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(in crate::policy) struct Found {
     /// Its endpoint's index among the candidates.
-    pub(super) index: usize,
-    pub(super) reading: Reading,
+    pub(in crate::policy) index: usize,
+    pub(in crate::policy) reading: Reading,
     /// In ticks.
-    pub(super) age: u64,
+    pub(in crate::policy) age: u64,
 }
 
 impl Pool {
@@ -133,7 +138,7 @@ impl Pool {
 
     /// Whether an answer has come of late. If not, probing does not work here, or nobody probes.
     #[inline]
-    pub(super) fn is_lit(&self, now: Time) -> bool {
+    pub(in crate::policy) fn is_lit(&self, now: Time) -> bool {
         // Acquire, with the release in `put`: what that has cleared is not seen.
         let newest = self.newest.load(Ordering::Acquire);
         newest != NEVER
@@ -142,7 +147,10 @@ impl Pool {
 
     /// The answers that are fresh at the time of the pick, whether their endpoints are eligible or not.
     #[inline]
-    pub(super) fn found(&self, candidates: &Candidates<'_>) -> impl Iterator<Item = Found> {
+    pub(in crate::policy) fn found(
+        &self,
+        candidates: &Candidates<'_>,
+    ) -> impl Iterator<Item = Found> {
         let (now, oldest) = (self.ticks.stamp(candidates.now), self.ticks.oldest());
         self.ring.iter().filter_map(move |slot| {
             let index = slot.place.load(Ordering::Acquire) as usize;
@@ -150,6 +158,19 @@ impl Pool {
             let age = reading.age(now);
             (age <= oldest).then_some(Found { index, reading, age })
         })
+    }
+
+    /// The answer of the candidate at `index`, with its age in nanoseconds, if it is fresh. For pools that
+    /// are lit and as large as the group: then none is so old that its age had wrapped.
+    #[inline]
+    pub(in crate::policy) fn at(
+        &self,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<(Reading, u64)> {
+        let reading = candidates.node(index).probe.load()?;
+        let age = reading.age(self.ticks.stamp(candidates.now));
+        (age <= self.ticks.oldest()).then(|| (reading, self.ticks.nanos(age)))
     }
 
     /// Puts in the answer of the endpoint at `place`, which came at `now`; the oldest gives way if the

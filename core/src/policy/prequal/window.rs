@@ -59,6 +59,12 @@ impl Window {
         u32::from(*theta) + 1
     }
 
+    /// The mean number in flight of the answers known; zero before the first.
+    pub(super) fn mean_in_flight(&self) -> f32 {
+        let known = &self.in_flight[..self.len];
+        known.iter().map(|n| f32::from(*n)).sum::<f32>() / known.len().max(1) as f32
+    }
+
     /// The most in flight and the longest latency of the answers known.
     pub(super) fn highest(&self) -> (u32, f32) {
         let in_flight = self.in_flight[..self.len].iter().copied().max().unwrap_or(0);
