@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use trimtab_core::{
-    Balancer, Context, Endpoint, Lease, Node, ProbeAnswer, Rng, Time,
+    Balancer, Context, Endpoint, Failure, Lease, Node, Outcome, ProbeAnswer, Rng, Time,
     policy::{Policy, PrequalConfig},
-    sim::rules::{RULE_NAMES, YarpPo2c, by_name, c3, linear},
+    sim::rules::{FittedQ, RULE_NAMES, YarpPo2c, by_name, c3, linear},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -121,4 +121,45 @@ fn yarp_polls_all_and_believes_it_until_the_next_poll() {
     let to_c = held.iter().filter(|lease| lease.id().as_str() == "c").count();
     // In one of two pairs; the standard deviation is 32.
     assert!((1850..2150).contains(&to_c), "{to_c}");
+}
+
+/// What has failed is worth less than what has not been tried, whatever chance explores.
+#[test]
+fn q_learning_leaves_what_fails() {
+    let policy = by_name("q_learning").unwrap();
+    let endpoints = (0..4).map(|number| Endpoint::new(number.to_string()));
+    let balancer = Balancer::builder().policy(policy).endpoints(endpoints).build().unwrap();
+    let mut rng = Rng::seeded(1);
+    let mut failed = 0;
+    for request in 0..1000 {
+        let now = START + request * Duration::from_millis(10);
+        let lease = balancer.pick(now, &Context::new(), &mut rng).unwrap();
+        let fails = lease.id().as_str() == "2";
+        failed += usize::from(fails);
+        let outcome = if fails { Outcome::failure(Failure::Status) } else { Outcome::success() };
+        lease.finish(now + Duration::from_millis(5), outcome);
+    }
+    // A tenth of picks explores, and a quarter of those goes there: 25, deviation 5.
+    assert!((5..60).contains(&failed), "{failed}");
+}
+
+/// Flat extrapolation: beyond what was logged it sees no queue.
+#[test]
+fn fitted_q_is_blind_beyond_its_log() {
+    let cells = [("c/x/0", 10.0), ("c/x/1", 12.0), ("c/y/0", 20.0), ("d/y/0", 5.0), ("d/x/0", 9.0)];
+    let cells = cells.map(|(name, ms)| (name.to_owned(), ms)).into();
+    let endpoints = ["x", "y"].map(|kind| Endpoint::new(kind).with_label("archetype", kind));
+    let policy = FittedQ::new(&cells).unwrap();
+    let balancer = Balancer::builder().policy(policy).endpoints(endpoints).build().unwrap();
+    let mut rng = Rng::seeded(1);
+    let mut pick = |class| {
+        let context = Context::new().with_request_class(class);
+        balancer.pick(START, &context, &mut rng).unwrap()
+    };
+    assert_eq!(pick("d").id().as_str(), "y");
+    let held: Vec<Lease> = (0..100).map(|_| pick("c")).collect();
+    assert!(
+        held.iter().all(|lease| lease.id().as_str() == "x"),
+        "a hundred there, and more to come"
+    );
 }

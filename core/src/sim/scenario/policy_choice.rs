@@ -11,7 +11,7 @@ use crate::{
     locality::Place,
     policy::{
         self, LeastRequest, POLICY_NAMES, Policy, PrefixAffinity, PrefixAffinityConfig, Prequal,
-        PrequalConfig, WeightedRoundRobin, WeightedRoundRobinConfig,
+        PrequalConfig, QTable, WeightedRoundRobin, WeightedRoundRobinConfig,
     },
     rng::Rng,
 };
@@ -80,22 +80,31 @@ impl PolicyChoice {
         here: &Place,
         rng: &mut Rng,
     ) -> Result<Box<dyn Policy>, String> {
+        if self.name == rules::FITTED_Q {
+            return rules::FittedQ::new(&self.options).map(boxed);
+        }
         if !self.options.is_empty() {
-            return self.with_options(rng);
+            return self.with_options(model, rng);
         }
         if let Some(rule) = rules::by_name(&self.name) {
             return Ok(rule);
         }
         policy::by_name(&self.name, model, here, rng).map_err(|error| match error {
             ConfigError::UnknownPolicy { name, .. } => {
-                let known = [POLICY_NAMES, rules::RULE_NAMES, &[ORACLE]].concat().join(", ");
+                let known = [POLICY_NAMES, rules::RULE_NAMES, &[rules::FITTED_Q, ORACLE]]
+                    .concat()
+                    .join(", ");
                 format!("names no policy: `{name}`; known are {known}")
             }
             error => error.to_string(),
         })
     }
 
-    fn with_options(&self, rng: &mut Rng) -> Result<Box<dyn Policy>, String> {
+    fn with_options(
+        &self,
+        model: Option<Arc<Model>>,
+        rng: &mut Rng,
+    ) -> Result<Box<dyn Policy>, String> {
         let mut options = self.options.clone();
         let mut set = |name: &str, field: &mut f64| {
             if let Some(value) = options.remove(name) {
@@ -124,6 +133,11 @@ impl PolicyChoice {
                 WeightedRoundRobin::new(config).map(|policy| boxed(policy.from_turn(start)))
             }
             "prequal" => Prequal::new(prequal(&mut set)).map(boxed),
+            "q_table" => {
+                let mut probes = PrequalConfig::default().probes_per_pick;
+                set("probes_per_pick", &mut probes);
+                QTable::new(model).with_probes_per_pick(probes).map(|table| boxed(table.guarded()))
+            }
             "linear" => {
                 let (mut lambda, mut alpha_s) = (rules::HALF, rules::ALPHA.as_secs_f64());
                 set("lambda", &mut lambda);
