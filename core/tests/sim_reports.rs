@@ -11,7 +11,11 @@ fn simulate(policy: &str, options: &[(&str, f64)], reports: &str) -> (Run, f64) 
     let text = format!(
         "name = 't'\nduration = '60s'\nwarm_up = '20s'\n[clients]\ncount = 4\nconsecutive_failures = 0\n[traffic]\nload = 0.45\n[[classes]]\nname = 'all'\nwork = {{ exponential = '10ms' }}\n[[servers]]\nname = 'slow'\ncount = 5\n{reports}\n[[servers]]\nname = 'fast'\ncount = 5\nspeed = 3.0\n{reports}\n"
     );
-    let scenario = Scenario::parse(&text, "test.toml".as_ref()).expect("a good scenario");
+    share_of_last_half(policy, options, &text)
+}
+
+fn share_of_last_half(policy: &str, options: &[(&str, f64)], text: &str) -> (Run, f64) {
+    let scenario = Scenario::parse(text, "test.toml".as_ref()).expect("a good scenario");
     let load = scenario.loads()[0];
     let mut choice = PolicyChoice::named(policy);
     choice.options = options.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
@@ -44,4 +48,18 @@ fn reports_that_are_lost_are_made_up_for_by_others() {
     let lossy = "reports = { every = '1s', loss = 0.9 }";
     let (_, share) = simulate("weighted_round_robin", &[], lossy);
     assert!((share - 0.75).abs() < 0.06, "{share}");
+}
+
+/// Half of its promise is twice the utilization, and so half the weight.
+#[test]
+fn utilization_is_of_what_the_server_was_promised() {
+    let simulate = |slow: &str, fast: &str| {
+        let text = format!(
+            "name = 't'\nduration = '60s'\nwarm_up = '20s'\n[clients]\ncount = 4\n[traffic]\nload = 0.2\n[[classes]]\nname = 'all'\nwork = {{ exponential = '10ms' }}\n[[servers]]\nname = 'a'\ncount = 5\nmodel = {{ fifo = {{ workers = 3 }} }}\nreports = {{ every = '1s'{slow} }}\n[[servers]]\nname = 'b'\ncount = 5\nmodel = {{ fifo = {{ workers = 3 }} }}\nreports = {{ every = '1s'{fast} }}\n"
+        );
+        share_of_last_half("weighted_round_robin", &[], &text)
+    };
+    let (as_they_are, promised) = (simulate("", "").1, simulate(", of = 1.0", ", of = 2.0").1);
+    assert!((as_they_are - 0.5).abs() < 0.03, "{as_they_are}");
+    assert!((promised - 2.0 / 3.0).abs() < 0.03, "{promised}");
 }

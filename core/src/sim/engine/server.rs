@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{
         Request,
-        scenario::{Group, Model as Kind},
+        scenario::{Group, Model as Kind, Positive},
     },
     fifo::Fifo,
     job::{Job, Served},
@@ -30,6 +30,8 @@ pub(super) struct Server {
     speeds: Vec<f64>,
     /// Worker seconds a second.
     pub(super) capacity: f64,
+    /// Worker seconds a second that it calls full in its reports.
+    promised: f64,
     /// Listed by discovery.
     pub(super) listed: bool,
     /// Listed at the start.
@@ -100,6 +102,7 @@ impl Server {
             limit: group.limit.map_or(u32::MAX, super::super::scenario::Count::get),
             speeds: classes.iter().map(|class| group.speed_for(&class.name)).collect(),
             capacity: workers,
+            promised: group.reports.and_then(|reports| reports.of).map_or(workers, Positive::get),
             listed: at_start,
             at_start,
             down: !at_start,
@@ -248,7 +251,7 @@ impl Server {
         self.told = LoadReport {
             rps: self.reported.ended as f64 / seconds,
             eps: self.reported.errors as f64 / seconds,
-            cpu_utilization: self.reported.seconds / (seconds * self.capacity),
+            cpu_utilization: self.reported.seconds / (seconds * self.promised),
             ..LoadReport::default()
         };
         self.reported = Reported { at: now, ..Reported::default() };

@@ -181,4 +181,8 @@ pub struct Reports {
     /// Whether each answer (but not each error) carries one, made when the answer is.
     #[serde(default)]
     pub in_band: bool,
+    /// Workers or cores that its utilization is of; those that it has, if left out. For a server that is
+    /// promised so many, and gets more where its machine has room and less where it has not: what it
+    /// tells is how much of its promise it uses.
+    pub of: Option<Positive>,
 }
