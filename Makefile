@@ -6,7 +6,7 @@ STAMPS := .stamps
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find core tower-lb mock python -name '*.rs' -o -name Cargo.toml -o -name '*.proto')
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-rust test-loom test-python lint docs features msrv bench lock clean
+.PHONY: demo test test-rust test-loom test-python lint docs features msrv bench evidence lock clean
 
 demo: $(STAMPS)/extension ## Six mock replicas, four policies, a table, an HTML page and a PNG in out/demo
 	$(VENV)/bin/trimtab demo --out out/demo
@@ -42,6 +42,9 @@ msrv: ## The minimum Rust version holds
 
 bench: $(STAMPS)/extension ## The benchmarks that tests/bench/README.md quotes; takes a while
 	tests/bench/run
+
+evidence: $(STAMPS)/extension ## The tables of tests/evidence, from their scenarios; takes half an hour
+	tests/evidence/run
 
 lock: $(STAMPS)/venv ## Pins requirements/dev.in anew
 	$(PY) -m pip install -q pip-tools

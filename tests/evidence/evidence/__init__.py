@@ -19,7 +19,7 @@ above 100,000 bytes). `Table.compare` and `Table.write` fill the page between
 Files are the same, byte for byte, whenever they are made from the same code.
 """
 
-from evidence.course import drained, recovered
+from evidence.course import recovered, used_again
 from evidence.interval import Interval
 from evidence.page import (
     AMPLIFICATION,
@@ -65,8 +65,8 @@ __all__ = [
     "Mode",
     "Study",
     "Table",
-    "drained",
     "number",
     "recovered",
+    "used_again",
     "with_interval",
 ]

@@ -1,46 +1,61 @@
-"""What a run's course tells: how long it took to be well again after a trouble."""
+"""What a run's course tells: how long it took until all was well again after a trouble.
+
+A window is a hundredth of the run. "In a row" are `WINDOWS` of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+WINDOWS = 3
 
-def recovered(
-    timeline: Mapping[str, Any], *, before: float, after: float, windows: int = 3
-) -> float | None:
+
+def recovered(timeline: Mapping[str, Any], *, before: float, after: float) -> float | None:
     """Seconds from ``after``, the trouble's end, until all was as well as ``before`` it began.
 
-    Well: in so many windows in a row (a window is a hundredth of the run) at most 1 % errors and a
-    p99 of at most twice that of the calm: the median window's between a tenth of the run and
-    ``before``. None if that never came.
+    Well are windows in a row with at most 1 % errors and a p99 of at most twice the calm one: the
+    median window's between a tenth of the run and ``before``. None if that never came.
     """
     start, width = timeline["start_s"], timeline["window_s"]
-    calm_from = len(start) * width / 10
     calm = sorted(
         p99
         for at, p99 in zip(start, timeline["p99_ms"], strict=True)
-        if calm_from <= at and at + width <= before and p99 is not None
+        if at >= len(start) * width / 10 and at + width <= before and p99 is not None
     )
     if not calm:
         raise ValueError("no calm to compare with: the trouble begins in the run's first tenth")
-    usual = calm[len(calm) // 2]
-    in_a_row = 0
-    for n, at in enumerate(start):
-        p99 = timeline["p99_ms"][n]
-        well = p99 is not None and p99 <= 2 * usual and timeline["error_rate"][n] <= 0.01
-        in_a_row = in_a_row + 1 if at >= after - 1e-9 and well else 0
-        if in_a_row == windows:
-            return float(start[n - windows + 1] - after) if n >= windows - 1 else 0.0
-    return None
+    limit = 2 * calm[len(calm) // 2]
+    well = [
+        p99 is not None and p99 <= limit and errors <= 0.01
+        for p99, errors in zip(timeline["p99_ms"], timeline["error_rate"], strict=True)
+    ]
+    return _since(timeline, after, well)
 
 
-def drained(timeline: Mapping[str, Any], *, after: float, windows: int = 3) -> float | None:
-    """Seconds from ``after`` until at most 1 % of what ended failed, so many windows in a row."""
+def used_again(
+    timeline: Mapping[str, Any],
+    endpoints: Mapping[str, Any],
+    servers: Collection[int],
+    *,
+    after: float,
+) -> float | None:
+    """Seconds from ``after`` until ``servers`` held half as much as the others, windows in a row.
+
+    None if that never came.
+    """
+    held = endpoints["in_flight"]
+    count = len(timeline["start_s"])
+    theirs = [sum(held[n][window] for n in servers) / len(servers) for window in range(count)]
+    rest = [n for n in range(len(held)) if n not in servers]
+    others = [sum(held[n][window] for n in rest) / len(rest) for window in range(count)]
+    return _since(timeline, after, [a >= b / 2 for a, b in zip(theirs, others, strict=True)])
+
+
+def _since(timeline: Mapping[str, Any], after: float, well: list[bool]) -> float | None:
     in_a_row = 0
     for n, at in enumerate(timeline["start_s"]):
-        well = timeline["error_rate"][n] <= 0.01 and timeline["p99_ms"][n] is not None
-        in_a_row = in_a_row + 1 if at >= after - 1e-9 and well else 0
-        if in_a_row == windows:
-            return float(timeline["start_s"][n - windows + 1] - after)
+        in_a_row = in_a_row + 1 if at >= after - 1e-9 and well[n] else 0
+        if in_a_row == WINDOWS:
+            return float(timeline["start_s"][n - WINDOWS + 1] - after)
     return None

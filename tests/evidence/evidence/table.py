@@ -6,7 +6,7 @@ import enum
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from evidence import page, raw
 from evidence.page import Column
 from evidence.study import KEYS, Study
 
-Timeline = Mapping[str, Any]
+Course = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, float | None]]
 
 
 class Mode(enum.Enum):
@@ -28,12 +28,15 @@ class Mode(enum.Enum):
 class Table:
     """One table being made. ``short`` tells whether only a taste of it is."""
 
-    def __init__(self, folder: Path, mode: Mode, out: Path) -> None:
+    def __init__(
+        self, folder: Path, mode: Mode, out: Path, only: Collection[str] | None = None
+    ) -> None:
         self.folder = folder
         self.mode = mode
         self.out = out
         self.unmet: list[str] = []
-        self._known = raw.read(folder) if mode is Mode.PAGES else {}
+        self._only = () if mode is Mode.PAGES else only
+        self._known = {} if self._only is None else raw.read(folder)
         self._studies: dict[str, Study] = {}
         if out != folder:
             shutil.copy(folder / "README.md", out / "README.md")
@@ -53,7 +56,7 @@ class Table:
         seeds: int = 10,
         short_seeds: int = 2,
         keep: Sequence[str] | None = None,
-        course: Callable[[Timeline], Mapping[str, float | None]] | None = None,
+        course: Course | None = None,
     ) -> Study:
         """Plays a scenario and keeps its runs' figures under a name.
 
@@ -65,11 +68,12 @@ class Table:
             seeds: How many repetitions.
             short_seeds: How many when little is played.
             keep: The figures to keep; all if left out.
-            course: Figures to add to each run, read off its timeline.
+            course: Figures to add to each run, read off its timeline and what each server did: both
+                as `trimtab.sim.Results.document` has them.
         """
         if name in self._studies:
             raise ValueError(f"{self.folder.name}: the study `{name}` is there twice")
-        if self.mode is Mode.PAGES:
+        if self._only is not None and name not in self._only:
             if name not in self._known:
                 raise ValueError(f"{self.folder.name}: no raw data of `{name}`; play it first")
             self._studies[name] = self._known[name]
@@ -123,6 +127,9 @@ class Table:
 
     def finish(self) -> None:
         """Writes the raw data."""
+        unknown = set(self._only or ()) - self._studies.keys()
+        if unknown:
+            raise ValueError(f"{self.folder.name}: no study `{min(unknown)}`")
         if self.mode is not Mode.PAGES and self._studies:
             path = raw.write(self.out, self._studies.values())
             print(f"{self.folder.name}: {path}", file=sys.stderr)
@@ -134,7 +141,7 @@ def _play(
     loads: Sequence[float] | None,
     seeds: Iterable[int],
     keep: Sequence[str] | None,
-    course: Callable[[Timeline], Mapping[str, float | None]] | None,
+    course: Course | None,
 ) -> list[dict[str, Any]]:
     from trimtab import sim
 
@@ -151,10 +158,11 @@ def _play(
     runs = []
     for seed in seeds:
         document = play([seed])
-        for run, timeline in zip(document["runs"], document["timelines"], strict=True):
-            if any(run[key] != timeline[key] for key in KEYS):
-                raise ValueError("runs and timelines do not go in step")
-            runs.append({**kept(run), **course(timeline)})
+        of_runs = zip(document["runs"], document["timelines"], document["endpoints"], strict=True)
+        for run, timeline, endpoints in of_runs:
+            if any(run[key] != timeline[key] or run[key] != endpoints[key] for key in KEYS):
+                raise ValueError("runs and their courses do not go in step")
+            runs.append({**kept(run), **course(timeline, endpoints)})
     order = {key: n for n, key in enumerate(dict.fromkeys(map(_kind, runs)))}
     return sorted(runs, key=lambda run: order[_kind(run)])
 
