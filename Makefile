@@ -45,6 +45,7 @@ bench: $(STAMPS)/extension ## The benchmarks that tests/bench/README.md quotes; 
 
 evidence: $(STAMPS)/extension ## The tables of tests/evidence, from their scenarios; takes half an hour
 	tests/evidence/run
+	tests/evidence/learning/run
 
 lock: $(STAMPS)/venv ## Pins requirements/dev.in anew
 	$(PY) -m pip install -q pip-tools

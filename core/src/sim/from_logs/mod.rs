@@ -5,7 +5,8 @@
 //! What is fitted: how each archetype queues (processor sharing or first come first served, on how many
 //! workers), what each class costs there, the network's round trip, the timeout.
 //! What is assumed: all clients' clocks agree; every client wrote its log (a sampled log is filled up,
-//! with a Poisson process in each neighbourhood); no other traffic reaches the servers; a request's cost
+//! with a Poisson process in each neighbourhood, which overstates tails: by up to two fifths where every
+//! fifth attempt was logged); no other traffic reaches the servers; a request's cost
 //! does not hang on who sends it. Failures, deployments and outages in the log are counted in the
 //! scenario's comments, not rebuilt: they are what the user adds as `[[events]]`.
 //!
