@@ -24,6 +24,9 @@ pub struct Context<'a> {
     pub deadline: Option<Time>,
     /// Endpoints that this request has already been sent to: a retry goes elsewhere where it can.
     pub tried: &'a [EndpointId],
+    /// Endpoints that have just been asked for their load, because
+    /// [`Balancer::asks_before`](crate::Balancer::asks_before) named them.
+    pub asked: &'a [EndpointId],
     /// The prompt of an LLM request, for `prefix_affinity`.
     pub prompt: Option<Prompt<'a>>,
     /// An id that ties the attempts of one request together in the decision log; 0 if it has only this
@@ -65,6 +68,12 @@ impl<'a> Context<'a> {
     /// Where earlier attempts went, in order.
     pub fn with_tried(mut self, tried: &'a [EndpointId]) -> Self {
         self.tried = tried;
+        self
+    }
+
+    /// Who has just been asked for its load; the answers are in their nodes.
+    pub fn with_asked(mut self, asked: &'a [EndpointId]) -> Self {
+        self.asked = asked;
         self
     }
 

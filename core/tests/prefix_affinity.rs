@@ -355,3 +355,48 @@ fn odd_prompts_are_served() {
         drop(balancer.pick(START, &context, &mut Rng::seeded(1)).unwrap());
     }
 }
+
+/// What is asked for: the replicas that the prompt names, and some drawn. The pick keeps to those that
+/// answered and goes by what they said, however old news speaks of the others.
+#[test]
+fn who_has_just_been_asked_is_chosen_among() {
+    for n in [16, 200] {
+        let balancer = balancer(n);
+        let mut rng = Rng::seeded(7);
+        for which in 0..50 {
+            let blocks = conversation(which, 20);
+            let context = Context::new().with_prompt(Prompt::new(512 * 20 + 1, &blocks));
+            let mut nodes = Vec::new();
+            balancer.asks_before(START, &context, &mut rng, &mut nodes);
+            let ids: BTreeSet<&EndpointId> = nodes.iter().map(|node| node.id()).collect();
+            assert!((3..=6).contains(&nodes.len()) && ids.len() == nodes.len(), "{ids:?}");
+            assert!(ids.contains(&home(&balancer, which)));
+            // All have much to do but the last; nobody else was heard of.
+            let idle = nodes[nodes.len() - 1].id().clone();
+            for node in &nodes {
+                let waiting = if *node.id() == idle { 0.0 } else { 200_000.0 };
+                report(&balancer, node.id(), &[("num_prompt_tokens_waiting", waiting)]);
+            }
+            let asked: Vec<EndpointId> = nodes.iter().map(|node| node.id().clone()).collect();
+            let lease = balancer.pick(START, &context.with_asked(&asked), &mut rng).unwrap();
+            assert_eq!(*lease.id(), idle);
+            lease.discard();
+            // That one did not answer in time: it is not among them.
+            let others = &asked[..asked.len() - 1];
+            let lease = balancer.pick(START, &context.with_asked(others), &mut rng).unwrap();
+            assert!(others.contains(lease.id()));
+            lease.discard();
+            for node in &nodes {
+                report(&balancer, node.id(), &[("num_prompt_tokens_waiting", 0.0)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_prompt_nobody_is_asked() {
+    let mut nodes = Vec::new();
+    let balancer = balancer(16);
+    balancer.asks_before(START, &Context::new(), &mut Rng::seeded(1), &mut nodes);
+    assert!(nodes.is_empty());
+}

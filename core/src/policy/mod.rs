@@ -129,6 +129,10 @@ pub trait Picker: fmt::Debug + Send + Sync {
     /// A [`Refusal`] if it has no answer; somebody else then chooses.
     fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Result<Choice, Refusal>;
 
+    /// Appends those whose load it would like to know before it picks for this request; usually none.
+    fn asks_before(&self, _candidates: &Candidates<'_>, _rng: &mut Rng, _out: &mut Vec<Arc<Node>>) {
+    }
+
     /// Takes what was measured since the last time into account. [`Balancer::tick`](crate::Balancer::tick)
     /// calls it now and then, off the request path, beside picks.
     fn tick(&self, _now: Time) {}

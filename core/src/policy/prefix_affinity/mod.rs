@@ -14,6 +14,12 @@
 //! running = requests there: reported, plus own since
 //! ```
 //!
+//! Reports are old when they are used, and where requests are many or few servers have them all clients run
+//! after the same news. A data plane that can, asks the candidates first
+//! ([`Balancer::asks_before`](crate::Balancer::asks_before)): those that the prompt names and three drawn.
+//! That is a round trip and six small questions a request, next to a prompt's seconds of computing, and
+//! the lowest cost of those that answered wins.
+//!
 //! Sources: rendezvous by Thaler and Ravishankar; new tokens plus tokens in flight as in `LMetric`
 //! (OSDI '26), whose product with the running requests gave up more hits than it won and became a sum;
 //! KV-cache pressure and credit for what was sent since a report from queue-aware routers. The ranks are
@@ -47,6 +53,8 @@ use crate::{error::ConfigError, node::Node, prompt::Prompt, rng::Rng};
 
 /// Candidates drawn at random beside those that the prompt's hash names.
 const DRAWN: usize = 2;
+/// The same where they are asked for their load: what they say is true, so nobody runs after old news.
+const DRAWN_TO_ASK: usize = 3;
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]
@@ -175,12 +183,36 @@ impl Affine {
             // All are over the limit, and chance drew the same again.
             None => (0.0, candidates.draw(rng)?, 0.0),
         };
-        Some(
-            Choice::from(index)
-                .predicting(costs.prefill_time(credit), std::time::Duration::ZERO)
-                .until_first_byte(),
-        )
+        Some(choice(index, &costs, credit))
     }
+
+    /// The best of those that were just asked.
+    fn of_asked(&self, prompt: &Prompt<'_>, candidates: &Candidates<'_>) -> Option<Choice> {
+        let asked = candidates.context.asked;
+        if asked.is_empty() {
+            return None;
+        }
+        let named = self.named(candidates, prompt);
+        let costs = self.costs(prompt, candidates, Load::default());
+        let mut best: Option<(f64, usize)> = None;
+        for index in candidates.eligible() {
+            let node = candidates.node(index);
+            if !asked.contains(node.id()) {
+                continue;
+            }
+            let cost = costs.of(node, named.credit(index));
+            if best.is_none_or(|(least, _)| cost < least) {
+                best = Some((cost, index));
+            }
+        }
+        best.map(|(_, index)| choice(index, &costs, named.credit(index)))
+    }
+}
+
+fn choice(index: usize, costs: &Costs<'_>, credit: f64) -> Choice {
+    Choice::from(index)
+        .predicting(costs.prefill_time(credit), std::time::Duration::ZERO)
+        .until_first_byte()
 }
 
 impl Picker for Affine {
@@ -188,7 +220,21 @@ impl Picker for Affine {
         let Some(prompt) = &candidates.context.prompt else {
             return self.without_prompt.pick(candidates, rng);
         };
-        self.with_prompt(prompt, candidates, rng).ok_or(Refusal::NoneEligible)
+        self.of_asked(prompt, candidates)
+            .or_else(|| self.with_prompt(prompt, candidates, rng))
+            .ok_or(Refusal::NoneEligible)
+    }
+
+    fn asks_before(&self, candidates: &Candidates<'_>, rng: &mut Rng, out: &mut Vec<Arc<Node>>) {
+        let Some(prompt) = &candidates.context.prompt else { return };
+        let before = out.len();
+        candidates.draw_distinct(DRAWN_TO_ASK, rng, out);
+        for (index, _) in self.named(candidates, prompt).iter() {
+            let node = candidates.node(index);
+            if !out[before..].iter().any(|known| Arc::ptr_eq(known, node)) {
+                out.push(Arc::clone(node));
+            }
+        }
     }
 
     fn propensities(&self, candidates: &Candidates<'_>, out: &mut [f64]) -> bool {
