@@ -123,3 +123,42 @@ fn wrong_settings_are_named() {
     let never = refused("", "reports = { delay = '1ms' }");
     assert!(never.contains("servers[0].reports.every") && never.contains("in_band"), "{never}");
 }
+
+/// Many clients, small requests: what a report of a second ago says is not so any more.
+#[test]
+fn asking_before_the_pick_beats_reports_of_a_second_ago() {
+    let run = |clients: &str, reports: &str| {
+        let text = format!(
+            r#"
+            name = "language models"
+            duration = "300s"
+            warm_up = "30s"
+            [clients]
+            count = 64
+            {clients}
+            [traffic]
+            rate = 12
+            [[classes]]
+            name = "all"
+            prompt_tokens = {{ lognormal = {{ mean = 1200, sigma = 0.7 }} }}
+            output_tokens = {{ constant = 100 }}
+            [[servers]]
+            name = "r"
+            count = 4
+            model = {{ llm = {{ preset = "mid" }} }}
+            {reports}
+            [network]
+            round_trip = "1ms"
+            probes = {{ loss = 0.02 }}
+            "#
+        );
+        simulate(&text, "prefix_affinity").0
+    };
+    let reported = run("", "reports = { every = '1s' }");
+    let asked = run("ask_first = true", "");
+    let p90 = |run: &Run| run.first_byte_p90_ms.expect("measured");
+    assert!(p90(&asked) < 0.8 * p90(&reported), "{} against {}", p90(&asked), p90(&reported));
+    assert_eq!((asked.requests, asked.failed, reported.probes), (reported.requests, 0, 0));
+    // Three drawn of four; without blocks the prompt names none.
+    assert_eq!(asked.probes, 3 * asked.requests);
+}

@@ -12,6 +12,9 @@ pub(super) struct Flight {
     pub(super) open: [Option<Job>; 2],
     pub(super) retries_left: u32,
     pub(super) tried: Vec<EndpointId>,
+    /// Servers asked for their load for the next attempt that have answered, and those yet to answer.
+    pub(super) asked: Vec<EndpointId>,
+    pub(super) asking: usize,
     pub(super) first_byte: Option<Time>,
     pub(super) attempts: u32,
 }
@@ -91,6 +94,8 @@ impl Flights {
         flight.generation = flight.generation.wrapping_add(1);
         flight.open = [None; 2];
         flight.tried.clear();
+        flight.asked.clear();
+        flight.asking = 0;
         flight.first_byte = None;
         flight.attempts = 0;
         self.free_requests.push(id.slot);

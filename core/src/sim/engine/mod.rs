@@ -11,6 +11,7 @@
 
 mod agent;
 mod arrivals;
+mod asks;
 mod calendar;
 mod changes;
 mod client;
@@ -188,6 +189,16 @@ enum Event {
     },
     IdleProbes {
         client: u32,
+    },
+    /// A server is asked for its load.
+    Ask {
+        flight: FlightId,
+        server: u32,
+    },
+    Told {
+        flight: FlightId,
+        server: u32,
+        report: Option<Box<LoadReport>>,
     },
     Change(usize),
     /// Clients hear of a change of the fleet.
@@ -456,6 +467,8 @@ impl Simulation {
                 self.probe_answered(client, server, answer);
             }
             Event::IdleProbes { client } => self.idle_probes(client),
+            Event::Ask { flight, server } => self.ask(flight, server),
+            Event::Told { flight, server, report } => self.told(flight, server, report),
             Event::Change(index) => self.change(index),
             Event::Discover { server, listed } => self.discover(server, listed),
             Event::Steal(server) => self.steal(server),
@@ -506,15 +519,22 @@ impl Simulation {
         self.send(flight);
     }
 
-    /// Picks a server for an attempt and sends it there, or has it wait until the agent does.
+    /// Picks a server for an attempt and sends it there, after asking where clients do, or has it wait
+    /// until the agent does.
     #[inline]
     fn send(&mut self, flight: FlightId) {
         if self.agent.is_some() {
             self.await_agent(flight);
-        } else {
-            self.direct(flight);
-            self.dispatch(flight);
+        } else if !(self.scenario.clients.ask_first && self.ask_before(flight)) {
+            self.send_at_once(flight);
         }
+    }
+
+    /// The same with nothing left to wait for.
+    #[inline]
+    fn send_at_once(&mut self, flight: FlightId) {
+        self.direct(flight);
+        self.dispatch(flight);
     }
 
     /// Sends an attempt to the server that its client picks.
@@ -525,14 +545,8 @@ impl Simulation {
         let arrival = &flying.arrival;
         let client_number = arrival.client;
         let client = &mut self.clients[client_number as usize];
-        let class = &self.scenario.classes[arrival.said as usize];
-        let mut context = Context::new().with_request_class(&class.name).with_tried(&flying.tried);
-        context.key = arrival.key;
-        let demand = demand(arrival, self.arrivals.trace().map(AsRef::as_ref));
-        if demand.prompt_tokens > 0 {
-            // What it will answer, nobody knows yet.
-            context = context.with_prompt(Prompt::new(demand.prompt_tokens, demand.blocks));
-        }
+        let trace = self.arrivals.trace().map(AsRef::as_ref);
+        let context = context(&self.scenario, flying, trace);
         let picked = client.balancer.pick(now, &context, &mut client.rng);
         let counts = self.tally.counts(arrival.at);
         let Ok(lease) = picked else {
@@ -1060,6 +1074,27 @@ impl Simulation {
             self.calendar.after(self.now, every, Event::Look);
         }
     }
+}
+
+/// What its client knows of a request.
+fn context<'a>(
+    scenario: &'a Scenario,
+    flying: &'a flights::Flight,
+    trace: Option<&'a super::trace::Trace>,
+) -> Context<'a> {
+    let arrival = &flying.arrival;
+    let class = &scenario.classes[arrival.said as usize];
+    let mut context = Context::new()
+        .with_request_class(&class.name)
+        .with_tried(&flying.tried)
+        .with_asked(&flying.asked);
+    context.key = arrival.key;
+    let demand = demand(arrival, trace);
+    if demand.prompt_tokens > 0 {
+        // What it will answer, nobody knows yet.
+        context = context.with_prompt(Prompt::new(demand.prompt_tokens, demand.blocks));
+    }
+    context
 }
 
 /// What a request asks of a server.

@@ -35,6 +35,10 @@ pub struct Clients {
     pub discovery_delay: Span,
     /// Share of requests that say a wrong class, drawn from the others.
     pub misclassified: Fraction,
+    /// Whether a client asks the servers that its policy names for their load before each pick, and
+    /// waits for the answers: a round trip, with the delay and the loss of probes. For policies that
+    /// name any, such as `prefix_affinity`.
+    pub ask_first: bool,
     /// Share of picks that explore, uniformly at random.
     pub explore: Fraction,
     /// Time constant of the latency averages.
@@ -59,6 +63,7 @@ impl Default for Clients {
             cancel: None,
             discovery_delay: Span::default(),
             misclassified: Fraction::ZERO,
+            ask_first: false,
             explore: Fraction::ZERO,
             decay: std::time::Duration::from_secs(10).into(),
             consecutive_failures: 5,
