@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     """Makes the tables that the command line names."""
-    known = sorted(path.parent.name for path in HERE.glob("*/table.py"))
+    folders = {path.parent for path in HERE.glob("*/table.py")} - {Path(__file__).resolve().parent}
+    known = sorted(folder.name for folder in folders)
     parser = argparse.ArgumentParser(
         prog="tests/evidence/run",
         description="Makes tables of evidence anew: plays scenarios, keeps raw data, fills pages.",

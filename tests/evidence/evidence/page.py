@@ -47,6 +47,9 @@ def with_interval(found: Interval | None, scale: float = 1.0) -> str:
     if found is None:
         return "-"
     mean, half = found.mean * scale, found.half * scale
+    if half < 1e-9 * abs(mean):
+        # What rounding leaves of values all alike.
+        half = 0.0
     if found.values < 2:
         return number(mean)
     places = _places(mean)

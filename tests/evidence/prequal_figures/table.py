@@ -45,9 +45,12 @@ PUBLISHED = {
         "prequal": (152, 286),
     },
 }
+# Swept every two seconds: with the usual ten a run this short would see one sweep.
+OUTLIERS = {"interval": "2s", "success_rate": {}, "failure_percentage": {}, "latency": {}}
 FURTHER: list[Choice] = [
     {"name": "prequal", "label": "prequal, Q 0.6", "options": {"rif_quantile": 0.6}},
     {"name": "least_request", "label": "least_request, 5 choices", "options": {"choices": 5}},
+    {"name": "least_request", "label": "least_request, outlier detection", "outlier": OUTLIERS},
     "least_response_time",
     "peak_ewma",
     "oracle",
