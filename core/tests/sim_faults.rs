@@ -261,3 +261,43 @@ fn work_that_nobody_waits_for_goes_on_where_servers_do_not_listen() {
         polite.timed_out
     );
 }
+
+/// Two attempts of one request that one server ends at one moment: the first one's answer calls off the
+/// second, which has left already.
+#[test]
+fn attempts_that_end_together_are_counted_out_once() {
+    let text = "name = 't'\nduration = '20s'\n[clients]\nhedge = { after = '0s' }\nretry_budget = false\n[traffic]\nrate = 20\n[[classes]]\nname = 'all'\nwork = { constant = '10ms' }\n[[servers]]\nname = 's'\nmodel = { fifo = { workers = 2 } }\n";
+    for model in ["fifo = { workers = 2 }", "ps = { cores = 2 }"] {
+        let text = text.replace("fifo = { workers = 2 }", model);
+        let scenario = Arc::new(Scenario::parse(&text, "test.toml".as_ref()).expect("good"));
+        let setup = Setup::new(PolicyChoice::named("random"), None, 1);
+        let mut simulation = Simulation::new(&scenario, &setup).expect("a good setup");
+        simulation.run(&AtomicBool::new(false));
+        let run = simulation.figures();
+        assert_eq!(run.ok, run.requests, "{run:?}");
+        assert_eq!(run.hedges, run.requests, "{run:?}");
+    }
+}
+
+#[test]
+fn a_server_slower_than_time_itself_only_times_out() {
+    for model in ["model = { fifo = { workers = 1 } }", "model = { ps = { cores = 1 } }"] {
+        let stopped = event("{ slow = { by = 1e9 } }", "");
+        let (run, ..) =
+            simulate("random", "timeout = '1s'\nconsecutive_failures = 0", model, &stopped);
+        assert!(run.timed_out > run.requests / 4 && run.ok > run.requests / 4, "{run:?}");
+    }
+}
+
+/// Everything that sends a second attempt, at once, while servers come and go.
+#[test]
+fn asking_hedging_and_retrying_go_together() {
+    let clients = "ask_first = true\nretries = 3\nhedge = { after = '5ms' }\nretry_budget = false\ntimeout = '400ms'";
+    let rest = format!(
+        "{}[network]\nround_trip = '4ms'\nprobes = {{ loss = 0.2 }}\n",
+        event("{ fail_fast = { share = 0.7, after = '3ms' } }", "servers = { share = 0.5 }\n")
+    );
+    let (run, ..) = simulate("prefix_affinity", clients, "", &rest);
+    assert!(run.retries > 0 && run.hedges > 0, "{run:?}");
+    assert_eq!(run.ok + run.failed + run.timed_out, run.requests, "{run:?}");
+}

@@ -195,6 +195,21 @@ fn a_wrong_language_model_is_named() {
 }
 
 #[test]
+fn what_would_never_end_or_never_fit_is_refused() {
+    let cases = [
+        ("share = 0.5, every = \"3s\"", "share = 0.5, every = \"0s\"", "antagonist.every"),
+        ("count = 4", "count = 4\nspare = 4294967295", "servers[0].spare"),
+        ("count = 4", "count = 1000000\nspare = 1000000", "in all"),
+    ];
+    for (old, new, named) in cases {
+        assert!(PLAIN.contains(old), "{old}");
+        let text = PLAIN.replacen(old, new, 1);
+        let error = Scenario::parse(&text, "x.toml".as_ref()).expect_err(new).to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = Scenario::read("nowhere/x.toml".as_ref()).expect_err("missing").to_string();
     assert!(error.contains("nowhere/x.toml"), "{error}");

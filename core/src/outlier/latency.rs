@@ -21,7 +21,6 @@
 //! - What was given up waited too: a server in trouble answers little, and were only answers counted,
 //!   it would be out of sight until it is well again. Errors are the other rules' business.
 //!
-//!
 //! Cost: an addition a request on the request path, where the rule is set.
 
 use std::time::Duration;

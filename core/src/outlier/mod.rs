@@ -82,8 +82,13 @@ impl Default for OutlierConfig {
 
 impl OutlierConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if self.interval.is_zero() {
-            return Err(out_of_range("interval", 0.0, "(0, inf) seconds"));
+        // Beyond a day the sums of what requests waited might not fit.
+        if self.interval.is_zero() || self.interval > Duration::from_secs(86_400) {
+            return Err(out_of_range(
+                "interval",
+                self.interval.as_secs_f64(),
+                "(0, 86400] seconds",
+            ));
         }
         percentage("max_ejection_percent", self.max_ejection_percent)?;
         if let Some(rule) = &self.success_rate {

@@ -54,7 +54,7 @@ struct Known {
 }
 
 /// One endpoint's requests in the interval.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Observed {
     pub(super) counts: Counts,
     /// How long they waited for their answers; not counted where no rule asks.
@@ -84,6 +84,13 @@ impl Known {
     }
 }
 
+/// An endpoint whose counts begin now.
+fn baseline(node: &Arc<Node>) -> (EndpointId, Known) {
+    let mut known = Known::new(node);
+    known.observe(node);
+    (node.id().clone(), known)
+}
+
 impl Detector {
     pub(crate) fn new(config: OutlierConfig) -> Self {
         Self { config, state: Mutex::default() }
@@ -96,19 +103,16 @@ impl Detector {
         if due || state.next.is_none() {
             state.next = Some(now + self.config.interval);
         }
-        if due {
+        if state.known.is_empty() {
+            // What came before is of no interval.
+            state.known = snapshot.nodes().iter().map(baseline).collect();
+        } else if due {
             self.sweep(&mut state.known, snapshot, now);
         }
     }
 
     fn sweep(&self, known: &mut HashMap<EndpointId, Known>, snapshot: &Snapshot, now: Time) {
-        let nodes: Vec<&Arc<Node>> = snapshot
-            .nodes()
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !snapshot.is_draining(*index))
-            .map(|(_, node)| node)
-            .collect();
+        let nodes: Vec<&Arc<Node>> = snapshot.nodes().iter().collect();
         // Those that have left are forgotten.
         let mut fleet: Vec<Known> = nodes
             .iter()
@@ -117,8 +121,14 @@ impl Detector {
                 old.unwrap_or_else(|| Known::new(node))
             })
             .collect();
-        let seen: Vec<Observed> =
+        let mut seen: Vec<Observed> =
             fleet.iter_mut().zip(&nodes).map(|(known, node)| known.observe(node)).collect();
+        for (index, seen) in seen.iter_mut().enumerate() {
+            if snapshot.is_draining(index) {
+                // Watched, so that it is judged by its interval once it is back, but not judged.
+                *seen = Observed::default();
+            }
+        }
         for (outliers, enforced) in self.outliers(&seen, &mut fleet) {
             for place in outliers {
                 let chance = xxh64(nodes[place].id().as_str().as_bytes(), now.as_nanos()) % 100;

@@ -28,7 +28,7 @@ pub struct Run {
     pub retries: u64,
     /// Of these, beside a slow one.
     pub hedges: u64,
-    /// Probes sent, for any request.
+    /// Probes sent in the whole run, and questions asked before the picks of the requests counted here.
     pub probes: u64,
     /// Answered requests a second.
     pub throughput_rps: f64,

@@ -1,8 +1,9 @@
 //! Weighted round robin, by what servers report of their load.
 //!
 //! Source: gRFC A58 and A114, gRPC C-core. A server that tells its rate of requests and how full that
-//! makes it tells what it could carry: its [weight](config) is the rate over the utilization. Turns are
-//! dealt by [static stride](stride), so that shares are even in time and not by chance.
+//! makes it tells what it could carry: its weight ([`WeightedRoundRobinConfig`]) is the rate over the
+//! utilization. Turns are dealt by static stride (`stride.rs`), so that shares are even in time and not
+//! by chance.
 //!
 //! Which weight an endpoint has, at each update:
 //!

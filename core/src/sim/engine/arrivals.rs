@@ -175,7 +175,7 @@ impl Arrivals {
             Stream::Apart { next, gap } => {
                 let Reverse((nanos, client)) = next.pop()?;
                 let after = (gap.draw(&mut self.times) * 1e9) as u64;
-                next.push(Reverse((nanos + after.max(1), client)));
+                next.push(Reverse((nanos.saturating_add(after.max(1)), client)));
                 arrival.client = client;
                 nanos as f64 / 1e9
             }

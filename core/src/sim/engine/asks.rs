@@ -54,7 +54,8 @@ impl Simulation {
             flying.asked.push(node.id().clone());
             node.record_load_report(self.now, *report);
         }
-        if flying.asking == 0 {
+        // A hedge is of no use any more once the first attempt's answer has begun.
+        if flying.asking == 0 && flying.first_byte.is_none() {
             self.send_at_once(flight);
         }
     }

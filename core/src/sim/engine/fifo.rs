@@ -119,7 +119,8 @@ impl Fifo {
     #[inline]
     fn start(&mut self, now: Time, job: Job, work: f64) {
         let seconds = work / self.pace;
-        let end = now.max(self.paused_until).as_nanos() + (seconds * 1e9).max(1.0) as u64;
+        let nanos = (seconds * 1e9).max(1.0) as u64;
+        let end = now.max(self.paused_until).as_nanos().saturating_add(nanos);
         self.serving.push(Serving { end: Time::from_nanos(end), job, seconds });
     }
 

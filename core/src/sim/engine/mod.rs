@@ -334,8 +334,10 @@ impl Simulation {
 
     /// Runs to the end: until the last request has ended. `stop` ends it early.
     pub fn run(&mut self, stop: &AtomicBool) {
+        let mut steps = 0_u32;
         while !self.step() {
-            if self.flights.under_way.is_multiple_of(64) && stop.load(Ordering::Relaxed) {
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(1024) && stop.load(Ordering::Relaxed) {
                 return;
             }
         }
@@ -671,14 +673,21 @@ impl Simulation {
         let now = self.now;
         let mut done = std::mem::take(&mut self.done);
         self.servers[number].wake(now, &mut done);
+        // All have left before any is answered: an answer may call off another that ended with it.
+        for Served { job, what } in &done {
+            if matches!(what, What::Done { .. }) {
+                self.servers[number].left();
+                if let Some(attempt) = self.flights.attempt(*job) {
+                    attempt.at_server = false;
+                }
+            }
+        }
         for Served { job, what } in done.drain(..) {
             match what {
                 What::FirstToken => self.answer_after(job, Duration::ZERO, Answer::FirstByte),
                 What::Done { seconds, cached_tokens } => {
                     let server = &mut self.servers[number];
-                    server.left();
                     let Some(attempt) = self.flights.attempt(job) else { continue };
-                    attempt.at_server = false;
                     attempt.seconds = seconds;
                     server.reported.ended += 1;
                     server.reported.seconds += seconds;
@@ -785,6 +794,15 @@ impl Simulation {
         if flying.open != [None; 2] {
             return;
         }
+        if flying.first_byte.is_some() {
+            // Part of the answer is out: no second attempt can mend it.
+            self.finish(flight, End::Failed);
+            return;
+        }
+        if flying.asking > 0 {
+            // Another attempt is about to be sent.
+            return;
+        }
         let budget = &self.clients[flying.arrival.client as usize].budget;
         let pays = self.scenario.clients.retry_budget;
         if flying.retries_left > 0 && (!pays || budget.withdraw(self.now)) {
@@ -815,7 +833,7 @@ impl Simulation {
     /// A request has had no answer for so long that a second attempt is sent beside the first.
     fn hedge(&mut self, flight: FlightId) {
         let Some(flying) = self.flights.flight(flight) else { return };
-        if flying.attempts != 1 || flying.first_byte.is_some() {
+        if flying.attempts != 1 || flying.first_byte.is_some() || flying.asking > 0 {
             return;
         }
         let budget = &self.clients[flying.arrival.client as usize].budget;

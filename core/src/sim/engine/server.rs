@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    /// A request ended that had found `found` others and took `seconds` since it came.
+    /// A request has ended.
     #[inline]
     pub(super) fn left(&mut self) {
         self.in_system -= 1;

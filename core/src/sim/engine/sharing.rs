@@ -62,7 +62,8 @@ impl Sharing {
         let Some(Reverse(first)) = self.ends.peek() else { return Time::MAX };
         let seconds = (first.advance - self.advance).max(0.0) / self.rate();
         // Rounded up, so that what is due has got all its work.
-        Time::from_nanos(self.at.max(self.paused_until).as_nanos() + (seconds * 1e9).ceil() as u64)
+        let start = self.at.max(self.paused_until).as_nanos();
+        Time::from_nanos(start.saturating_add((seconds * 1e9).ceil() as u64))
     }
 
     #[inline]

@@ -112,6 +112,8 @@ pub struct Scenario {
 
 /// The most that clients may send over what the fleet can carry.
 const HEAVIEST_LOAD: f64 = 10.0;
+/// Servers in a fleet, spare ones included.
+const MOST_SERVERS: u32 = 1_000_000;
 /// Requests in a run: an hour or so of computing.
 const MOST_REQUESTS: f64 = 1e10;
 
@@ -389,7 +391,14 @@ impl Scenario {
                 llm.preset()
                     .map_err(|error| Fault::new(key("model.llm"), format!("is wrong: {error}")))?;
             }
+            if group.spare > MOST_SERVERS {
+                let rule = format!("must be at most {MOST_SERVERS}");
+                return Err(Fault::new(key("spare"), rule));
+            }
             if let Some(antagonist) = &group.antagonist {
+                if antagonist.every.is_some_and(Span::is_zero) {
+                    return Err(Fault::new(key("antagonist.every"), "must be above 0"));
+                }
                 let (low, high) = antagonist.takes;
                 if low > high || high.get() > 0.99 {
                     let rule = "must be two fractions, the lower first, at most 0.99";
@@ -408,6 +417,11 @@ impl Scenario {
             if group.pauses.is_some_and(|pauses| pauses.every.is_zero()) {
                 return Err(Fault::new(key("pauses.every"), "must be above 0"));
             }
+        }
+        let all =
+            self.servers.iter().map(|group| u64::from(group.count.get()) + u64::from(group.spare));
+        if all.sum::<u64>() > u64::from(MOST_SERVERS) {
+            return Err(Fault::new("servers", format!("must be at most {MOST_SERVERS} in all")));
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ pub struct Replay {
     /// Spreads arrivals over this length of time, for traces that record in steps.
     #[serde(default)]
     pub spread: Span,
-    /// Whether each seed begins at another place of the trace, going round; the first one at its start.
+    /// Whether each seed begins at another place of the trace, going round.
     #[serde(default)]
     pub rotate: bool,
 }
