@@ -366,7 +366,7 @@ fn a_sweep_and_a_row_of_failures_share_the_cap() {
             .unwrap();
         let nodes = balancer.fleet().snapshot().nodes().to_vec();
         let other = StdArc::clone(&nodes[1]);
-        let thread = thread::spawn(move || other.shared.failed(&other, at(1)));
+        let thread = thread::spawn(move || other.shared.failed(&other, at(1), at(1)));
         let swept = nodes[0].shared.eject_outlier(&nodes[0], at(1), Duration::from_secs(30), 50);
         thread.join().unwrap();
         assert_eq!(swept.is_ok(), !nodes[0].is_up(at(1)));
