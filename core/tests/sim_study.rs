@@ -199,6 +199,12 @@ fn what_would_never_end_or_never_fit_is_refused() {
     let cases = [
         ("share = 0.5, every = \"3s\"", "share = 0.5, every = \"0s\"", "antagonist.every"),
         ("count = 4", "count = 4\nspare = 4294967295", "servers[0].spare"),
+        ("[network]", "[[events]]\nat = \"20s\"\naction = \"crash\"\n[network]", "events[0].at"),
+        (
+            "[network]",
+            "[[events]]\nat = \"1s\"\naction = \"crash\"\nservers = { count = 9 }\n[network]",
+            "events[0].servers.count",
+        ),
         ("count = 4", "count = 1000000\nspare = 1000000", "in all"),
     ];
     for (old, new, named) in cases {

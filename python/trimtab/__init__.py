@@ -57,10 +57,10 @@ __all__ = [
     "__version__",
 ]
 
-_ADAPTERS = frozenset({"httpx", "httpx2"})
+_LAZY = frozenset({"httpx", "httpx2", "sim"})
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _ADAPTERS:
+    if name in _LAZY:
         return importlib.import_module(f"trimtab.{name}")
     raise AttributeError(f"module 'trimtab' has no attribute {name!r}")

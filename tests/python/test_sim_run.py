@@ -232,3 +232,9 @@ def test_ctrl_c_stops_it(tmp_path):
     _, said = process.communicate(timeout=60)
     assert said.splitlines()[-1] == "KeyboardInterrupt"
     assert process.returncode != 0
+
+
+def test_a_plain_import_reaches_it() -> None:
+    code = "import trimtab; print(callable(trimtab.sim.run))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"

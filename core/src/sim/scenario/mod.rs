@@ -429,6 +429,9 @@ impl Scenario {
     fn check_events(&self) -> Result<(), Fault> {
         for (index, event) in self.events.iter().enumerate() {
             let key = |field: &str| format!("events[{index}].{field}");
+            if event.at >= self.duration {
+                return Err(Fault::new(key("at"), "must be before the run's end, `duration`"));
+            }
             if event.until.is_some_and(|until| until <= event.at) {
                 return Err(Fault::new(key("until"), "must be after `at`"));
             }
@@ -443,8 +446,15 @@ impl Scenario {
             if matches!(event.action, Action::Deploy { .. }) && event.until.is_some() {
                 return Err(Fault::new(key("until"), "has no meaning for a deployment"));
             }
-            if event.select(self).is_empty() {
+            let found = event.select(self).len();
+            if found == 0 {
                 return Err(Fault::new(key("servers"), "fits no server"));
+            }
+            if let Some(count) = event.servers.count
+                && found < count.index()
+            {
+                let rule = format!("asks for {} of {found}", count.get());
+                return Err(Fault::new(key("servers.count"), rule));
             }
         }
         Ok(())
