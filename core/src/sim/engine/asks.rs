@@ -1,12 +1,9 @@
 //! Clients that ask before they pick: servers tell their load, a round trip later the pick follows.
 
-use std::time::Duration;
-
-use super::{Event, Simulation, context, directed::server_of, flights::FlightId};
+use super::{
+    Event, Simulation, context, directed::server_of, flights::FlightId, probes::GIVEN_UP_AFTER,
+};
 use crate::LoadReport;
-
-/// How long a client waits for one that does not answer.
-const GIVEN_UP_AFTER: Duration = Duration::from_millis(100);
 
 impl Simulation {
     /// Asks the servers that the policy names; false if it names none.

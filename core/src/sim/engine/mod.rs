@@ -12,18 +12,22 @@
 mod agent;
 mod arrivals;
 mod asks;
+mod befall;
 mod calendar;
 mod changes;
 mod client;
 mod directed;
+mod ends;
 mod environment;
 mod fifo;
 mod flights;
 mod job;
 mod llm;
+mod probes;
 mod recent;
 mod routes;
 mod server;
+mod setup;
 mod shape;
 mod sharing;
 mod tally;
@@ -39,11 +43,10 @@ use std::{
 
 use super::{
     results::{Endpoints, Happening, Run, Timeline},
-    scenario::{Hedge, PolicyChoice, Scenario},
+    scenario::{Hedge, Scenario},
 };
 use crate::{
-    Context, Endpoint, Failure, LoadReport, Node, Outcome, ProbeAnswer, Prompt, Rng, Time,
-    learn::Model,
+    Context, Endpoint, Failure, LoadReport, Node, ProbeAnswer, Prompt, Rng, Time,
     log::{DecisionLog, Row},
 };
 use agent::Agent;
@@ -60,6 +63,7 @@ use flights::{FlightId, Flights};
 use job::{Job, Served, What};
 use routes::Routes;
 use server::{Demand, Server};
+pub use setup::{Setup, SetupError};
 use tally::{End, Tally};
 use tournament::Tournament;
 
@@ -67,62 +71,6 @@ use tournament::Tournament;
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// Rows that a client's decision log holds until they are fetched.
 const LOG_CAPACITY: usize = 1 << 16;
-
-/// What one run is given beside the scenario.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Setup {
-    /// The policy.
-    pub policy: PolicyChoice,
-    /// Its model, if it takes one.
-    pub model: Option<Arc<Model>>,
-    /// The load, as a fraction of the capacity, where the scenario asks for loads.
-    pub load: Option<f64>,
-    /// Where all randomness starts.
-    pub seed: u64,
-    /// The share of attempts that decision logs keep, 0 to 1.
-    pub log_sample: f64,
-}
-
-impl Setup {
-    /// The policy at a load, with a seed, and without a model or logs.
-    pub fn new(policy: PolicyChoice, load: Option<f64>, seed: u64) -> Self {
-        Self { policy, model: None, load, seed, log_sample: 0.0 }
-    }
-
-    /// With a learned model.
-    pub fn with_model(mut self, model: Arc<Model>) -> Self {
-        self.model = Some(model);
-        self
-    }
-
-    /// Keeps this share of the attempts in decision logs.
-    pub fn with_log(mut self, sample: f64) -> Self {
-        self.log_sample = sample;
-        self
-    }
-}
-
-/// Why a run cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The policy cannot be made.
-    #[error("policy: {0}")]
-    Policy(String),
-    /// A number outside its range.
-    #[error(transparent)]
-    Config(#[from] crate::ConfigError),
-    /// Traffic that cannot be made.
-    #[error("traffic.arrivals: {0}")]
-    Arrivals(#[from] ArrivalsError),
-    /// A server that cannot be made.
-    #[error("servers: {0}")]
-    Preset(#[from] super::PresetError),
-    /// There is no load to run at.
-    #[error("the scenario gives `load`; a run needs one")]
-    NoRate,
-}
 
 /// One run of a scenario under one policy.
 #[derive(Debug)]
@@ -738,350 +686,6 @@ impl Simulation {
         } else {
             self.calendar.after(self.now, trip, Event::Answer(job, answer));
         }
-    }
-
-    /// An answer reaches the client.
-    #[inline]
-    fn answered(&mut self, job: Job, answer: Answer) {
-        let now = self.now;
-        let Some(attempt) = self.flights.attempt(job) else { return };
-        let (flight, seconds) = (attempt.flight, attempt.seconds);
-        match answer {
-            Answer::FirstByte => {
-                let Some(lease) = &mut attempt.lease else { return };
-                lease.first_byte(now);
-                if let Some(flying) = self.flights.flight(flight) {
-                    flying.first_byte.get_or_insert(now);
-                }
-                self.drop_others(flight, job);
-            }
-            Answer::Done => {
-                let load = attempt.load.take();
-                let Some(lease) = self.flights.take_lease(job) else {
-                    self.flights.release(job);
-                    return;
-                };
-                if let Some(Hedge::Quantile(quantile)) = self.scenario.clients.hedge {
-                    let took = now.since(lease.started());
-                    let client = self.flights.flight(flight).map(|flying| flying.arrival.client);
-                    if let Some(client) = client {
-                        self.clients[client as usize].slow.record(took, quantile.get());
-                    }
-                }
-                let mut outcome =
-                    Outcome::success().with_server_processing(Duration::from_secs_f64(seconds));
-                outcome.load = load.map(|load| *load);
-                lease.finish(now, outcome);
-                self.flights.release(job);
-                self.drop_others(flight, job);
-                self.finish(flight, End::Ok);
-            }
-            Answer::Failed(failure) => {
-                if let Some(lease) = self.flights.take_lease(job) {
-                    lease.finish(now, Outcome::failure(failure));
-                    self.flights.release(job);
-                    self.failed(flight);
-                } else {
-                    self.flights.release(job);
-                }
-            }
-        }
-    }
-
-    /// An attempt failed: another one, or the end.
-    fn failed(&mut self, flight: FlightId) {
-        let Some(flying) = self.flights.flight(flight) else { return };
-        if flying.open != [None; 2] {
-            return;
-        }
-        if flying.first_byte.is_some() {
-            // Part of the answer is out: no second attempt can mend it.
-            self.finish(flight, End::Failed);
-            return;
-        }
-        if flying.asking > 0 {
-            // Another attempt is about to be sent.
-            return;
-        }
-        let budget = &self.clients[flying.arrival.client as usize].budget;
-        let pays = self.scenario.clients.retry_budget;
-        if flying.retries_left > 0 && (!pays || budget.withdraw(self.now)) {
-            flying.retries_left -= 1;
-            self.tally.retries += u64::from(self.tally.counts(flying.arrival.at));
-            self.send(flight);
-        } else {
-            self.finish(flight, End::Failed);
-        }
-    }
-
-    /// An attempt has had no answer for so long that it counts as failed.
-    fn attempt_timed_out(&mut self, job: Job) {
-        let Some(attempt) = self.flights.attempt(job) else { return };
-        let flight = attempt.flight;
-        let answering =
-            self.flights.flight(flight).is_none_or(|flying| flying.first_byte.is_some());
-        if answering {
-            return;
-        }
-        if let Some(lease) = self.flights.take_lease(job) {
-            lease.finish(self.now, Outcome::failure(Failure::Timeout));
-            self.tell_server(job);
-            self.failed(flight);
-        }
-    }
-
-    /// A request has had no answer for so long that a second attempt is sent beside the first.
-    fn hedge(&mut self, flight: FlightId) {
-        let Some(flying) = self.flights.flight(flight) else { return };
-        if flying.attempts != 1 || flying.first_byte.is_some() || flying.asking > 0 {
-            return;
-        }
-        let budget = &self.clients[flying.arrival.client as usize].budget;
-        if !self.scenario.clients.retry_budget || budget.withdraw(self.now) {
-            self.tally.hedges += u64::from(self.tally.counts(flying.arrival.at));
-            self.send(flight);
-        }
-    }
-
-    /// Gives up the attempts of a request beside the one that won.
-    fn drop_others(&mut self, flight: FlightId, winner: Job) {
-        let Some(flying) = self.flights.flight(flight) else { return };
-        for job in flying.open.into_iter().flatten().filter(|job| *job != winner) {
-            if let Some(lease) = self.flights.take_lease(job) {
-                lease.cancel(self.now);
-            }
-            self.tell_server(job);
-        }
-    }
-
-    /// A request ends with attempts open: by its timeout, or because its caller lost interest.
-    fn end_early(&mut self, flight: FlightId, end: End) {
-        let Some(flying) = self.flights.flight(flight) else { return };
-        for job in flying.open.into_iter().flatten() {
-            if let Some(lease) = self.flights.take_lease(job) {
-                match end {
-                    End::TimedOut => lease.finish(self.now, Outcome::failure(Failure::Timeout)),
-                    _ => lease.cancel(self.now),
-                }
-            }
-            self.tell_server(job);
-        }
-        self.finish(flight, end);
-    }
-
-    fn finish(&mut self, flight: FlightId, end: End) {
-        if let Some(flying) = self.flights.flight(flight) {
-            match &mut self.agent {
-                // Nobody asks for the run's figures, and the histograms of many runs fill the caches.
-                Some(agent) => {
-                    let timeout = self.timeouts[flying.arrival.class as usize];
-                    agent.ended(&flying.arrival, self.now, timeout, end);
-                }
-                None => self.tally.ended(flying.arrival.at, flying.first_byte, self.now, end),
-            }
-            self.flights.end(flight);
-        }
-    }
-
-    /// Tells the server that nobody waits for an attempt any more.
-    fn tell_server(&mut self, job: Job) {
-        let Some(attempt) = self.flights.attempt(job) else { return };
-        let (client, server) = (attempt.client as usize, attempt.server as usize);
-        if !attempt.at_server {
-            // On its way there or back; whoever meets it finds nobody waiting.
-            self.flights.release(job);
-            return;
-        }
-        let locality = self.clients[client].locality;
-        let there = &self.servers[server];
-        if !self.scenario.servers[there.group as usize].drops_cancelled
-            || self.routes.is_cut(locality, server as u32)
-        {
-            return;
-        }
-        let trip = self.routes.trip(locality, there.locality);
-        if trip.is_zero() {
-            self.drop_at_server(job);
-        } else {
-            self.calendar.after(self.now, trip, Event::Dropped(job));
-        }
-    }
-
-    fn drop_at_server(&mut self, job: Job) {
-        let Some(attempt) = self.flights.attempt(job) else { return };
-        if !std::mem::take(&mut attempt.at_server) {
-            return;
-        }
-        let server = attempt.server as usize;
-        self.flights.release(job);
-        self.servers[server].cancel(self.now, job);
-        let next = self.servers[server].next();
-        self.clocks.set(server, next);
-    }
-
-    fn probe_for_pick(&mut self, client: u32) {
-        let Client { balancer, rng, .. } = &mut self.clients[client as usize];
-        balancer.probes_for_pick(self.now, rng, &mut self.probed);
-        self.send_probes(client);
-    }
-
-    fn idle_probes(&mut self, client: u32) {
-        let Client { balancer, rng, .. } = &mut self.clients[client as usize];
-        balancer.idle_probes(self.now, rng, &mut self.probed);
-        if let Some(interval) = balancer.probe_interval() {
-            self.calendar.after(self.now, interval, Event::IdleProbes { client });
-        }
-        self.send_probes(client);
-    }
-
-    fn send_probes(&mut self, client: u32) {
-        let mut probed = std::mem::take(&mut self.probed);
-        let locality = self.clients[client as usize].locality;
-        for node in probed.drain(..) {
-            self.tally.probes += 1;
-            let server = server_of(&node);
-            let trip = self.routes.trip(locality, self.servers[server as usize].locality);
-            if trip.is_zero() {
-                self.probe(client, server);
-            } else {
-                self.calendar.after(self.now, trip, Event::Probe { client, server });
-            }
-        }
-        self.probed = probed;
-    }
-
-    /// A probe reaches a server.
-    fn probe(&mut self, client: u32, number: u32) {
-        const GIVEN_UP_AFTER: Duration = Duration::from_millis(100);
-        let probes = self.scenario.network.probes;
-        let locality = self.clients[client as usize].locality;
-        let lost = probes.loss.get() > 0.0 && self.luck.unit() < probes.loss.get();
-        let server = &mut self.servers[number as usize];
-        let answer = (!lost && !server.down && !self.routes.is_cut(locality, number)).then(|| {
-            let in_flight = server.in_system;
-            ProbeAnswer::new(in_flight, server.recent.median(self.now, in_flight))
-        });
-        let trip = self.routes.trip(locality, server.locality) + probes.delay.get();
-        let back = if answer.is_some() { trip } else { GIVEN_UP_AFTER };
-        if back.is_zero() {
-            self.probe_answered(client, number, answer);
-        } else {
-            let event = Event::ProbeAnswer { client, server: number, answer };
-            self.calendar.after(self.now, back, event);
-        }
-    }
-
-    fn probe_answered(&mut self, client: u32, server: u32, answer: Option<ProbeAnswer>) {
-        let client = &self.clients[client as usize];
-        let Some(node) = &client.nodes[server as usize] else { return };
-        match answer {
-            Some(answer) => client.balancer.probe_answered(self.now, node, answer),
-            None => client.balancer.probe_failed(self.now, node),
-        }
-    }
-
-    /// Something happens to a server.
-    fn change(&mut self, index: usize) {
-        let (number, change) = self.changes[index].clone();
-        let server = &mut self.servers[number];
-        match change {
-            Change::List(listed) => {
-                if server.listed != listed {
-                    server.listed = listed;
-                    let delay = self.scenario.clients.discovery_delay.get();
-                    self.calendar.after(
-                        self.now,
-                        delay,
-                        Event::Discover { server: number, listed },
-                    );
-                }
-            }
-            Change::Down(down) => {
-                server.down = down;
-                if down {
-                    self.crash(number);
-                }
-            }
-            Change::Fails(fails) => server.fails = fails,
-            Change::Slow(by) => server.slow(self.now, by),
-            Change::Delay(by) => server.delay = by,
-            Change::Cut(place, cut) => self.routes.set_cut(place.as_deref(), number as u32, cut),
-        }
-        let next = self.servers[number].next();
-        self.clocks.set(number, next);
-    }
-
-    /// A server's process dies: what it holds is reset.
-    fn crash(&mut self, number: usize) {
-        self.servers[number].clear();
-        for job in self.flights.at_server(number as u32) {
-            if let Some(attempt) = self.flights.attempt(job) {
-                attempt.at_server = false;
-            }
-            self.answer_after(job, Duration::ZERO, Answer::Failed(Failure::Reset));
-            self.flights.release(job);
-        }
-    }
-
-    /// Clients hear that a server has come or gone.
-    fn discover(&mut self, number: usize, listed: bool) {
-        let endpoint = &self.endpoints[number];
-        for client in &mut self.clients {
-            let fleet = client.balancer.fleet();
-            if listed {
-                fleet.add(endpoint.clone());
-                client.meet(self.servers.len(), server_of);
-            } else {
-                // It may never have been heard of.
-                let _ = fleet.remove(endpoint.id());
-            }
-        }
-    }
-
-    /// Other programs on the server's machine take another part of it.
-    fn steal(&mut self, number: usize) {
-        let server = &mut self.servers[number];
-        let Some(antagonist) = &self.scenario.servers[server.group as usize].antagonist else {
-            return;
-        };
-        let (low, high) = antagonist.takes;
-        let part = low.get() + (high.get() - low.get()) * self.world.unit();
-        server.steal(self.now, part);
-        let next = server.next();
-        self.clocks.set(number, next);
-        if let Some(every) = antagonist.every {
-            let after = Duration::from_secs_f64(self.world.exponential(every.secs()));
-            self.calendar.after(self.now, after, Event::Steal(number));
-        }
-    }
-
-    fn pause(&mut self, number: usize) {
-        let server = &mut self.servers[number];
-        let Some(pauses) = self.scenario.servers[server.group as usize].pauses else { return };
-        server.pause(self.now, self.now + pauses.lasts.get());
-        let next = server.next();
-        self.clocks.set(number, next);
-        let after = Duration::from_secs_f64(self.world.exponential(pauses.every.secs()));
-        self.calendar.after(self.now, after, Event::Pause(number));
-    }
-
-    fn report(&mut self, number: usize) {
-        let server = &mut self.servers[number];
-        let Some(reports) = self.scenario.servers[server.group as usize].reports else { return };
-        let Some(every) = reports.every else { return };
-        let report = Arc::new(server.report(self.now));
-        let down = server.down;
-        for client in 0..self.clients.len() as u32 {
-            let lost = reports.loss.get() > 0.0 && self.luck.unit() < reports.loss.get();
-            let locality = self.clients[client as usize].locality;
-            if lost || down || self.routes.is_cut(locality, number as u32) {
-                continue;
-            }
-            let report = Arc::clone(&report);
-            let event = Event::Reported { server: number, client, report };
-            self.calendar.after(self.now, reports.delay.get(), event);
-        }
-        self.calendar.after(self.now, every.get(), Event::Report(number));
     }
 
     fn look(&mut self) {
